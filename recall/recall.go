@@ -1,0 +1,327 @@
+// Package recall turns a cue into ranked memories with their reasons.
+//
+// It is one pipeline of stages: filter -> text and vector candidates -> fusion
+// -> ranked slots. Each stage is a function on the indexes of one
+// space; the caller holds their lock for reading, so that all stages see one
+// state. Recall reads and writes nothing, starts no goroutine and knows no
+// store: turning slots into memories is the caller's.
+//
+// # Fusion
+//
+// One leg alone scores as it is: BM25 for text, the metric for vectors. When
+// both legs speak, their scores have different units, and each is turned into
+// z-scores over the same candidates (the union of both legs' best), where every
+// candidate has both scores, not only the leg that found it: a memory that the
+// other leg ranks low is known to be low, not unknown. The score is the weighted
+// sum. Reciprocal ranks throw away how much better the first is than the second
+// and were worse than text alone on conversations.
+package recall
+
+import (
+	"context"
+	"errors"
+	"math"
+	"sort"
+	"time"
+
+	"github.com/bits-and-blooms/bitset"
+
+	"github.com/engramdb/engram/ann"
+	"github.com/engramdb/engram/facet"
+	"github.com/engramdb/engram/memory"
+	"github.com/engramdb/engram/text"
+)
+
+// Indexes of one space. Vectors is nil for a space without vectors.
+type Indexes struct {
+	Facets   *facet.Index
+	Words    *text.Index
+	Vectors  *ann.Flat
+	Analyzer *text.Analyzer
+}
+
+// Question is a cue that has been normalised, at a view.
+type Question struct {
+	Cue   *memory.Cue
+	View  memory.LSN
+	Now   time.Time // of the clock: what has expired by then is not seen
+	Named []uint32  // live slots of Cue.IDs, in their order
+	Limit int       // most results wanted; for a budget, more than Cue.Limit
+}
+
+// Ranked is one memory that came back, best first.
+type Ranked struct {
+	Slot  uint32
+	Score float64
+	Parts []Part // they sum to Score
+}
+
+// Part is what one stage gave to a score.
+type Part struct {
+	Stage string // "text", "vector", "id", "time"
+	Value float64
+	Note  string
+}
+
+// Answer is what Run found.
+type Answer struct {
+	Ranked   []Ranked
+	Exact    bool // every vector that the filter lets through was compared
+	Compared int
+	Partial  bool // the time ran out; what is there is right but not all
+	Stages   []StageTime
+}
+
+// StageTime says how long a stage took.
+type StageTime struct {
+	Stage string
+	Took  time.Duration
+}
+
+// Weights of the legs when both speak. They are equal until they can be tuned
+// on data that is not reported on.
+const (
+	textWeight   = 0.5
+	vectorWeight = 0.5
+)
+
+// candidatesLeast is how many candidates each leg gives at least, so that the
+// z-scores of a short answer rest on more than its own few.
+const candidatesLeast = 100
+
+// Run answers a question. Its only errors are of the vector's dimension; a ctx
+// that ends makes the answer partial.
+func Run(ctx context.Context, ix Indexes, q Question) (Answer, error) {
+	r := run{Indexes: ix, Question: q}
+	r.stage("filter", r.filter)
+	switch {
+	case r.Cue.Mode == memory.ModeRecent || !r.Cue.HasLikeness():
+		r.stage("text", r.matching)
+		r.stage("time", r.newest)
+	default:
+		r.stage("text", r.byText)
+		r.stage("vector", func() { r.byVector(ctx) })
+		r.stage("fusion", r.fuse)
+	}
+	return r.answer, r.err
+}
+
+type run struct {
+	Indexes
+	Question
+	answer  Answer
+	err     error
+	allowed *bitset.BitSet
+	query   text.Query
+	words   []text.Hit
+	near    []ann.Hit
+}
+
+func (r *run) stage(name string, f func()) {
+	began := time.Now() // stage times are told, never decided on
+	f()
+	r.answer.Stages = append(r.answer.Stages, StageTime{name, time.Since(began)})
+}
+
+func (r *run) filter() {
+	if r.Cue.Filter.IsEmpty() {
+		r.allowed, _ = r.Facets.Visible(r.View, r.Now)
+		return
+	}
+	r.allowed, _ = r.Facets.Select(&r.Cue.Filter, r.View, r.Now)
+}
+
+func (r *run) candidates() int { return max(r.Limit, candidatesLeast) }
+
+func (r *run) byText() {
+	if r.Cue.Text == "" || r.Cue.Stages.NoText {
+		return
+	}
+	r.query = r.Analyzer.Query(r.Cue.Text)
+	r.words = r.Words.Search(r.query, text.SearchOptions{Limit: r.candidates(), Allow: r.allowed})
+}
+
+func (r *run) byVector(ctx context.Context) {
+	if r.Vectors == nil || len(r.Cue.Vector) == 0 || r.Cue.Stages.NoVector {
+		return
+	}
+	near, compared, err := r.Vectors.Search(ctx, r.Cue.Vector, r.candidates(), r.allowed, ann.Options{})
+	r.near, r.answer.Compared, r.answer.Exact = near, compared, err == nil
+	if err != nil && errors.Is(err, ctx.Err()) {
+		r.answer.Partial = true
+		return
+	}
+	r.err = err
+}
+
+// fuse joins the legs, ranks, and cuts.
+func (r *run) fuse() {
+	ranked := r.legs()
+	for _, slot := range r.Named {
+		ranked = r.addNamed(ranked, slot)
+	}
+	sort.Slice(ranked, func(i, j int) bool {
+		if ranked[i].Score != ranked[j].Score {
+			return ranked[i].Score > ranked[j].Score
+		}
+		return ranked[i].Slot < ranked[j].Slot
+	})
+	r.answer.Ranked = ranked[:min(len(ranked), r.Limit)]
+	r.explain()
+}
+
+func (r *run) legs() []Ranked {
+	switch {
+	case len(r.near) == 0:
+		ranked := make([]Ranked, len(r.words))
+		for i, h := range r.words {
+			ranked[i] = one(h.Doc, "text", h.Score)
+		}
+		return ranked
+	case len(r.words) == 0:
+		ranked := make([]Ranked, len(r.near))
+		for i, h := range r.near {
+			ranked[i] = one(h.Slot, "vector", h.Score)
+		}
+		return ranked
+	}
+	return r.both()
+}
+
+func one(slot uint32, stage string, score float64) Ranked {
+	return Ranked{Slot: slot, Score: score, Parts: []Part{{Stage: stage, Value: score}}}
+}
+
+// both is the weighted sum of z-scores over the union of the candidates. A
+// candidate without a vector has the lowest vector score of the others.
+func (r *run) both() []Ranked {
+	slots := r.union()
+	words := standardise(r.Words.Scores(r.query, slots))
+	near := standardise(r.Vectors.Scores(r.Cue.Vector, slots))
+	ranked := make([]Ranked, len(slots))
+	for i, slot := range slots {
+		t, v := textWeight*words[i], vectorWeight*near[i]
+		ranked[i] = Ranked{Slot: slot, Score: t + v, Parts: []Part{{Stage: "text", Value: t}, {Stage: "vector", Value: v}}}
+	}
+	return ranked
+}
+
+func (r *run) union() []uint32 {
+	seen := make(map[uint32]bool, len(r.words)+len(r.near))
+	var slots []uint32
+	add := func(slot uint32) {
+		if !seen[slot] {
+			seen[slot] = true
+			slots = append(slots, slot)
+		}
+	}
+	for _, h := range r.words {
+		add(h.Doc)
+	}
+	for _, h := range r.near {
+		add(h.Slot)
+	}
+	return slots
+}
+
+// standardise turns scores into z-scores in place; NaN is the lowest score.
+func standardise(xs []float64) []float64 {
+	lowest := math.Inf(1)
+	for _, x := range xs {
+		if x < lowest {
+			lowest = x
+		}
+	}
+	sum := 0.0
+	for i, x := range xs {
+		if math.IsNaN(x) {
+			xs[i] = lowest
+		}
+		sum += xs[i]
+	}
+	mean := sum / float64(len(xs))
+	square := 0.0
+	for _, x := range xs {
+		square += (x - mean) * (x - mean)
+	}
+	deviation := math.Sqrt(square / float64(len(xs)))
+	for i, x := range xs {
+		xs[i] = 0
+		if deviation > 0 {
+			xs[i] = (x - mean) / deviation
+		}
+	}
+	return xs
+}
+
+// addNamed gives a memory that the cue names the place above all others: it was
+// asked for by name.
+func (r *run) addNamed(ranked []Ranked, slot uint32) []Ranked {
+	if !r.allowed.Test(uint(slot)) {
+		return ranked
+	}
+	for i := range ranked {
+		if ranked[i].Slot == slot {
+			ranked[i].Score += namedScore
+			ranked[i].Parts = append(ranked[i].Parts, Part{Stage: "id", Value: namedScore})
+			return ranked
+		}
+	}
+	return append(ranked, one(slot, "id", namedScore))
+}
+
+// namedScore is above what text or vectors give.
+const namedScore = 1000
+
+// explain notes which words matched, when the caller asked.
+func (r *run) explain() {
+	if !r.Cue.Explain || len(r.query.Terms) == 0 {
+		return
+	}
+	for i := range r.answer.Ranked {
+		for j := range r.answer.Ranked[i].Parts {
+			if p := &r.answer.Ranked[i].Parts[j]; p.Stage == "text" {
+				p.Note = r.matched(r.answer.Ranked[i].Slot)
+			}
+		}
+	}
+}
+
+func (r *run) matched(slot uint32) string {
+	note := ""
+	for _, t := range r.Words.Explain(r.query, slot) {
+		if note != "" {
+			note += " "
+		}
+		note += t.Term
+	}
+	return note
+}
+
+// matching narrows a listing to the memories that the cue's words or names
+// touch, when it has any.
+func (r *run) matching() {
+	if !r.Cue.HasLikeness() {
+		return
+	}
+	touched := bitset.New(r.allowed.Len())
+	r.byText()
+	if r.Cue.Text != "" && !r.Cue.Stages.NoText {
+		for _, h := range r.Words.Search(r.query, text.SearchOptions{Limit: r.Words.Stats().Docs, Allow: r.allowed}) {
+			touched.Set(uint(h.Doc))
+		}
+	}
+	for _, slot := range r.Named {
+		if r.allowed.Test(uint(slot)) {
+			touched.Set(uint(slot))
+		}
+	}
+	r.allowed = touched
+}
+
+// newest lists what is left, the latest first.
+func (r *run) newest() {
+	for _, p := range r.Facets.Page(r.allowed, facet.ByTime, false, facet.Position{}, r.Limit) {
+		r.answer.Ranked = append(r.answer.Ranked, Ranked{Slot: p.Slot, Parts: []Part{{Stage: "time"}}})
+	}
+}
