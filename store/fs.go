@@ -1,0 +1,32 @@
+package store
+
+import (
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// freshFS never writes over an old file: Pebble recycles its logs, and a
+// recycled log holds, behind what is new, bytes of memories that may have been
+// erased since.
+type freshFS struct{ vfs.FS }
+
+func (f freshFS) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := f.FS.Remove(oldname); err != nil {
+		return nil, err
+	}
+	return f.FS.Create(newname, c)
+}
+
+// Unwrap gives the file system below.
+func (f freshFS) Unwrap() vfs.FS { return f.FS }
+
+// remover removes obsolete files at once. Pebble keeps a handful of flushed logs
+// to recycle them, with all that was ever written to them, unless its cleaner
+// says that it needs files as they are. Only ArchiveCleaner can say so, whose
+// own Clean lies one level deeper here than DeleteCleaner's and is not called.
+type remover struct {
+	pebble.DeleteCleaner
+	asTheyAre
+}
+
+type asTheyAre struct{ pebble.ArchiveCleaner }
