@@ -1,0 +1,201 @@
+package engram
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/engramdb/engram/memory"
+	"github.com/engramdb/engram/store"
+)
+
+// DB is an open database: a map from the names of spaces to their towers. It
+// is safe for concurrent use.
+type DB struct {
+	dir   string
+	opts  Options
+	shard *store.Shard
+	run   runner
+	jobs  jobs
+
+	// spaces is changed only after the record that says so is on disk. Lock
+	// order: spaces, then towers, then a tower's own.
+	spaces struct {
+		sync.RWMutex
+		byName map[memory.SpaceName]*Space
+		byID   map[memory.SpaceID]*Space
+	}
+	towers towers
+	// saving is held while a snapshot of any tower is written or removed, so that
+	// an erasure never races with a save of what it erases.
+	saving sync.Mutex
+}
+
+// DefaultSpace is made in an empty data directory.
+const DefaultSpace memory.SpaceName = "default"
+
+// Open opens the database in dir, and makes it when the directory is empty or
+// missing; a new one has the space "default". It returns a memory.Error with
+// code data_in_use when another process has it open, format_too_new when a
+// newer release wrote it, corrupt when a file is damaged.
+func Open(ctx context.Context, dir string, o Options) (*DB, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, memory.InOp("open", err)
+	}
+	db := &DB{dir: dir, opts: o}
+	db.run.init()
+	db.jobs.init(o.Clock)
+	db.towers.init()
+	db.spaces.byName = make(map[memory.SpaceName]*Space)
+	db.spaces.byID = make(map[memory.SpaceID]*Space)
+	db.shard, err = store.Open(dir, store.Options{
+		FS: o.FS, Clock: o.Clock, Log: o.Logger, Go: db.run.start, Publish: db.published, Fatal: o.Fatal,
+		CacheBytes: o.CacheBytes, ReserveBytes: uint64(max(o.ReserveBytes, 0)), ReadOnly: o.ReadOnly,
+	})
+	if err != nil {
+		return nil, memory.InOp("open", err)
+	}
+	if err := db.start(ctx); err != nil {
+		_ = db.Close() // the first error is the one to tell
+		return nil, memory.InOp("open", err)
+	}
+	return db, nil
+}
+
+// start learns the spaces and finishes what the last process left undone.
+func (db *DB) start(ctx context.Context) error {
+	v, err := db.shard.View()
+	if err != nil {
+		return err
+	}
+	defer v.Close()
+	err = v.Spaces("", func(st *store.SpaceState) (bool, error) {
+		db.know(st)
+		return true, nil
+	})
+	if err != nil || db.opts.ReadOnly {
+		return err
+	}
+	m, err := v.Meta(0)
+	if err != nil {
+		return err
+	}
+	if m.LSN == 0 {
+		if _, _, err := db.CreateSpace(ctx, DefaultSpace, memory.Settings{}); err != nil {
+			return err
+		}
+	}
+	dropping, err := v.Dropping()
+	if err != nil {
+		return err
+	}
+	for _, st := range dropping {
+		db.startDrop(st)
+	}
+	db.run.start("follow", db.follow)
+	db.run.start("housekeeping", db.keepHouse)
+	return nil
+}
+
+// know makes a space known to every door.
+func (db *DB) know(st *store.SpaceState) *Space {
+	db.spaces.Lock()
+	defer db.spaces.Unlock()
+	s := &Space{db: db, id: st.ID, name: st.Name}
+	s.state.Store(st)
+	db.spaces.byName[st.Name] = s
+	db.spaces.byID[st.ID] = s
+	return s
+}
+
+// Close waits for running writes, saves the indexes and closes the files.
+// Calls that come later fail with unavailable.
+func (db *DB) Close() error {
+	db.run.stopping()
+	db.jobs.cancelAll()
+	db.towers.closeAll(db)
+	err := db.shard.Close()
+	db.run.wait()
+	if err != nil {
+		return memory.InOp("close", err)
+	}
+	return nil
+}
+
+// Now is the time by the database's clock.
+func (db *DB) Now() time.Time { return db.opts.Clock.Now().UTC() }
+
+// Stats are the database's own figures, for metrics.
+type Stats struct {
+	store.Stats
+	Spaces     int
+	OpenSpaces int
+	OpenBound  int
+	Tail       int // changes that wait for indexes, over all open spaces
+	TailBound  int // of one space
+	IndexBytes int64
+}
+
+// Stats reads the figures; it is cheap.
+func (db *DB) Stats() Stats {
+	s := Stats{Stats: db.shard.Stats(), OpenBound: db.opts.MaxOpenSpaces, TailBound: db.opts.TailBound}
+	db.spaces.RLock()
+	s.Spaces = len(db.spaces.byName)
+	db.spaces.RUnlock()
+	for _, t := range db.towers.open() {
+		s.OpenSpaces++
+		s.Tail += t.tail()
+	}
+	return s
+}
+
+// Ready says whether the database takes requests; the error says why not.
+func (db *DB) Ready() error {
+	if db.run.closing() {
+		return store.ErrClosed
+	}
+	return nil
+}
+
+// runner starts every goroutine of the database and waits for them in Close.
+type runner struct {
+	group sync.WaitGroup
+	mu    sync.Mutex
+	stop  chan struct{} // closed when the database closes
+	ended bool
+}
+
+func (r *runner) init() { r.stop = make(chan struct{}) }
+
+// start runs f; name is for whoever reads a dump of goroutines.
+func (r *runner) start(_ string, f func()) {
+	r.group.Add(1)
+	go func() {
+		defer r.group.Done()
+		f()
+	}()
+}
+
+func (r *runner) stopping() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.ended {
+		r.ended = true
+		close(r.stop)
+	}
+}
+
+func (r *runner) closing() bool {
+	select {
+	case <-r.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+func (r *runner) wait() { r.group.Wait() }
+
+func (db *DB) String() string { return fmt.Sprintf("engram.DB(%s)", db.dir) }

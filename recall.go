@@ -1,0 +1,179 @@
+package engram
+
+import (
+	"context"
+	"errors"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/engramdb/engram/facet"
+	"github.com/engramdb/engram/memory"
+	"github.com/engramdb/engram/recall"
+)
+
+// Recollection is the answer of a recall.
+type Recollection struct {
+	Results  []Result
+	RecallID string
+	LSN      memory.LSN
+	Now      time.Time
+	Exact    bool // every vector that the filter lets through was compared
+	Compared int  // vectors compared
+	Partial  bool // the time ran out before all stages were done
+	Took     []recall.StageTime
+}
+
+// Result is one memory that came back.
+type Result struct {
+	Memory memory.Memory
+	Score  float64
+	Origin string        // episodic or semantic
+	Parts  []recall.Part // they sum to Score
+}
+
+// Recall finds the memories that a cue wakes, best first; with OrderTime, the
+// best in the order in which they happened. An empty answer means that nothing
+// was found. Errors: the codes of memory.Cue.Normalize and
+// memory.CheckVectorFor; memory_not_found for an id of the cue.
+func (s *Space) Recall(ctx context.Context, c memory.Cue) (Recollection, error) {
+	r, err := s.recall(ctx, c)
+	return r, memory.InOp("recall", err)
+}
+
+// budgetCandidates is how many memories a token budget is filled from.
+const budgetCandidates = 300
+
+func (s *Space) recall(ctx context.Context, c memory.Cue) (Recollection, error) {
+	if err := c.Normalize(); err != nil {
+		return Recollection{}, err
+	}
+	if err := memory.CheckVectorFor("vector", c.Vector, s.name, s.Settings().Vector); err != nil {
+		return Recollection{}, err
+	}
+	named, err := s.named(&c)
+	if err != nil {
+		return Recollection{}, err
+	}
+	t, err := s.current(ctx)
+	if err != nil {
+		return Recollection{}, err
+	}
+	defer s.db.towers.release(t)
+	out := Recollection{RecallID: string(memory.NewID()), Now: c.Now}
+	if out.Now.IsZero() {
+		out.Now = s.db.Now()
+	}
+	answer, rows, err := t.recall(ctx, &c, named, &out)
+	if err != nil {
+		return out, err
+	}
+	began := time.Now() // stage times are told, never decided on
+	err = s.fill(&out, &c, answer, rows)
+	out.Took = append(answer.Stages, recall.StageTime{Stage: "load", Took: time.Since(began)})
+	return out, err
+}
+
+// named finds the nodes that the cue names.
+func (s *Space) named(c *memory.Cue) ([]memory.Ordinal, error) {
+	if len(c.IDs) == 0 {
+		return nil, s.alive()
+	}
+	v, err := s.view()
+	if err != nil {
+		return nil, err
+	}
+	defer v.Close()
+	var ordinals []memory.Ordinal
+	for _, id := range c.IDs {
+		n, err := v.Lookup(s.id, id)
+		if err != nil {
+			return nil, err
+		}
+		if n == nil || n.Kind == memory.KindEntity {
+			return nil, memoryNotFound(s, id)
+		}
+		ordinals = append(ordinals, n.Ordinal)
+	}
+	return ordinals, nil
+}
+
+// recall runs the pipeline under the lock of the indexes.
+func (t *tower) recall(ctx context.Context, c *memory.Cue, named []memory.Ordinal, out *Recollection) (recall.Answer, []facet.Row, error) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	q := recall.Question{Cue: c, View: t.applied, Now: t.space.db.Now(), Limit: c.Limit}
+	if c.Budget != nil {
+		q.Limit = max(c.Limit, budgetCandidates)
+	}
+	for _, o := range named {
+		if slot, ok := t.facets.Live(o); ok {
+			q.Named = append(q.Named, slot)
+		}
+	}
+	answer, err := recall.Run(ctx, t.indexes(), q)
+	out.LSN, out.Exact, out.Compared, out.Partial = t.applied, answer.Exact, answer.Compared, answer.Partial
+	rows := make([]facet.Row, len(answer.Ranked))
+	for i, r := range answer.Ranked {
+		rows[i], _ = t.facets.At(r.Slot)
+	}
+	return answer, rows, err
+}
+
+// fill reads the memories of the ranked slots, up to the limit or the budget.
+func (s *Space) fill(out *Recollection, c *memory.Cue, answer recall.Answer, rows []facet.Row) error {
+	v, err := s.view()
+	if err != nil {
+		return err
+	}
+	defer v.Close()
+	left := 0
+	if c.Budget != nil {
+		left = c.Budget.Tokens
+	}
+	for i, r := range answer.Ranked {
+		m, found, err := s.loadRow(v, rows[i], ReadOptions{Vector: c.IncludeVector, Links: c.IncludeLinks})
+		if err != nil {
+			return err
+		}
+		if !found {
+			continue // erased since it was ranked
+		}
+		if c.Budget != nil {
+			n := memory.EstimateTokens(len(strings.Fields(m.Title)) + len(strings.Fields(m.Text)))
+			if n > left {
+				continue
+			}
+			left -= n
+		}
+		out.Results = append(out.Results, Result{Memory: m, Score: r.Score, Origin: origin(m.Kind), Parts: r.Parts})
+	}
+	if c.Order == memory.OrderTime {
+		sortByTime(out.Results)
+	}
+	return nil
+}
+
+func origin(k memory.Kind) string {
+	if k == memory.KindConcept {
+		return "semantic"
+	}
+	return "episodic"
+}
+
+// sortByTime puts results in the order in which they happened, else were stored.
+func sortByTime(rs []Result) {
+	when := func(r *Result) time.Time {
+		if r.Memory.Happened != nil {
+			return r.Memory.Happened.From
+		}
+		return r.Memory.StoredAt
+	}
+	sort.SliceStable(rs, func(i, j int) bool { return when(&rs[i]).Before(when(&rs[j])) })
+}
+
+// isCode says whether an error carries a code.
+func isCode(err error, code string) bool {
+	var e *memory.Error
+	return errors.As(err, &e) && e.Code == code
+}

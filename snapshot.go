@@ -1,0 +1,307 @@
+package engram
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/engramdb/engram/facet"
+	"github.com/engramdb/engram/memory"
+	"github.com/engramdb/engram/store"
+	"github.com/engramdb/engram/text"
+)
+
+// A snapshot is the indexes of a space at an LSN, in DIR/index/SPACE.LSN. It is
+// drawn in docs/format/snapshot.md. It saves time and nothing else: one that is
+// missing, damaged or of another format is passed over, and the indexes are
+// built from the state. Vectors are not in it: they are read from the store.
+
+// snapshotWorth is how many changes are worth a snapshot: fewer are followed
+// from the journal, or built from the state, in less time than a file takes.
+const snapshotWorth = 2000
+
+var snapshotMagic = [8]byte{'E', 'N', 'G', 'R', 'A', 'M', 'S', 1}
+
+// maxSnapshotSlots bounds what a damaged file can make us allocate.
+const maxSnapshotSlots = 1 << 31
+
+var errSnapshot = errors.New("snapshot is damaged")
+
+// open fills the indexes: from the newest snapshot and the journal after it,
+// else from the state.
+func (t *tower) open(ctx context.Context) error {
+	v, err := t.space.db.shard.View()
+	if err != nil {
+		return err
+	}
+	defer v.Close()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.load(v); err != nil {
+		t.space.db.opts.Logger.Info("indexes are built from the state", "space", t.space.name, "reason", err)
+		t.clear()
+		return t.build(ctx, v)
+	}
+	return t.readVectors(ctx, v)
+}
+
+// load reads the newest snapshot and follows the journal after it.
+func (t *tower) load(v *store.View) error {
+	name, lsn := t.space.db.newestSnapshot(t.space.id)
+	if name == "" {
+		return errors.New("there is no snapshot")
+	}
+	if err := t.readSnapshot(name, lsn); err != nil {
+		return err
+	}
+	t.applied, t.saved = lsn, lsn
+	vectors := t.vectors
+	t.vectors = nil // read in one sweep afterwards
+	defer func() { t.vectors = vectors }()
+	return v.Records(t.space.id, lsn, func(r *store.Record) (bool, error) {
+		return true, t.followRecord(v, r, nil)
+	})
+}
+
+// build makes the indexes from the state.
+func (t *tower) build(ctx context.Context, v *store.View) error {
+	m, err := v.Meta(t.space.id)
+	if err != nil {
+		return err
+	}
+	err = v.Nodes(t.space.id, 0, func(n *store.Node) (bool, error) {
+		if n.Kind == memory.KindEntity {
+			return true, ctx.Err()
+		}
+		in, err := t.content(v, n, nil)
+		if err != nil {
+			return false, err
+		}
+		if in == nil {
+			return false, damaged(t.space, n, errors.New("it is missing"))
+		}
+		t.put(n, in)
+		return true, ctx.Err()
+	})
+	if err != nil {
+		return err
+	}
+	t.applied = m.LSN
+	t.facets.Purge(m.LSN)
+	return nil
+}
+
+// readVectors reads the vectors of all live slots in one sweep.
+func (t *tower) readVectors(ctx context.Context, v *store.View) error {
+	if t.vectors == nil {
+		return nil
+	}
+	dimension := t.space.Settings().Vector.Dimension
+	err := v.Vectors(t.space.id, func(o memory.Ordinal, version uint32, b []byte) bool {
+		slot, ok := t.facets.Live(o)
+		if ok && int(slot) < len(t.at) && t.at[slot] == version && len(b) == 4*dimension {
+			t.vectors.Put(slot, store.DecodeVector(b))
+		}
+		return ctx.Err() == nil
+	})
+	if err == nil && ctx.Err() != nil {
+		err = contextError(ctx, "the space did not open in time")
+	}
+	return err
+}
+
+// save writes a snapshot of a tower when its changes since the last are worth
+// one. A snapshot that cannot be written is no loss: the log says so.
+func (db *DB) save(t *tower, worth memory.LSN) {
+	if db.opts.ReadOnly || t.space.dropped.Load() {
+		return
+	}
+	if err := t.catchUp(everything); err != nil {
+		return
+	}
+	t.mu.RLock()
+	changes := t.applied - t.saved
+	t.mu.RUnlock()
+	if changes < worth {
+		return
+	}
+	db.saving.Lock()
+	defer db.saving.Unlock()
+	if err := t.writeSnapshot(); err != nil {
+		db.opts.Logger.Warn("snapshot not written", "space", t.space.name, "error", err)
+	}
+}
+
+func (db *DB) indexDir() string { return db.opts.FS.PathJoin(db.dir, "index") }
+
+func snapshotName(id memory.SpaceID, lsn memory.LSN) string { return fmt.Sprintf("%d.%020d", id, lsn) }
+
+// newestSnapshot finds the file of a space's newest snapshot; "" is none.
+func (db *DB) newestSnapshot(id memory.SpaceID) (name string, lsn memory.LSN) {
+	names, err := db.opts.FS.List(db.indexDir())
+	if err != nil {
+		return "", 0
+	}
+	prefix := fmt.Sprintf("%d.", id)
+	for _, n := range names {
+		var l uint64
+		if !strings.HasPrefix(n, prefix) || strings.HasSuffix(n, ".tmp") {
+			continue
+		}
+		if _, err := fmt.Sscanf(n[len(prefix):], "%d", &l); err == nil && memory.LSN(l) >= lsn {
+			name, lsn = n, memory.LSN(l)
+		}
+	}
+	return name, lsn
+}
+
+// removeSnapshots removes all snapshots of a space: it is dropped, or something
+// in it is erased.
+func (db *DB) removeSnapshots(id memory.SpaceID) error {
+	db.saving.Lock()
+	defer db.saving.Unlock()
+	return db.removeSnapshotsLocked(id, "")
+}
+
+func (db *DB) removeSnapshotsLocked(id memory.SpaceID, but string) error {
+	names, err := db.opts.FS.List(db.indexDir())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("list snapshots: %w", err)
+	}
+	prefix := fmt.Sprintf("%d.", id)
+	for _, n := range names {
+		if strings.HasPrefix(n, prefix) && n != but {
+			if err := db.opts.FS.Remove(db.opts.FS.PathJoin(db.indexDir(), n)); err != nil {
+				return fmt.Errorf("remove snapshot: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// writeSnapshot puts the file there whole or not at all, and removes older ones.
+// The caller holds saving.
+//
+// A tower that has been left behind by the journal is not saved: it may hold
+// words that were erased since. An erasure that comes after the look below
+// removes the file again, as it waits for saving.
+func (t *tower) writeSnapshot() error {
+	var b bytes.Buffer
+	t.mu.RLock()
+	lsn := t.applied
+	err := t.encodeSnapshot(&b)
+	t.mu.RUnlock()
+	if err != nil {
+		return err
+	}
+	if newest, err := t.space.LSN(); err != nil || newest != lsn {
+		return err
+	}
+	fs, dir := t.space.db.opts.FS, t.space.db.indexDir()
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	name := snapshotName(t.space.id, lsn)
+	if err := writeFile(fs, fs.PathJoin(dir, name), b.Bytes()); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	t.saved = lsn
+	t.mu.Unlock()
+	return t.space.db.removeSnapshotsLocked(t.space.id, name)
+}
+
+func writeFile(fs vfs.FS, path string, b []byte) error {
+	f, err := fs.Create(path+".tmp", vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = fs.Rename(path+".tmp", path)
+	}
+	if err != nil {
+		return errors.Join(err, fs.Remove(path+".tmp"))
+	}
+	return nil
+}
+
+func (t *tower) encodeSnapshot(w io.Writer) error {
+	head := make([]byte, 0, 64+4*len(t.at))
+	head = append(head, snapshotMagic[:]...)
+	head = binary.LittleEndian.AppendUint32(head, uint32(t.space.id))
+	head = binary.LittleEndian.AppendUint64(head, uint64(t.applied))
+	head = binary.LittleEndian.AppendUint32(head, uint32(len(t.at)))
+	for _, v := range t.at {
+		head = binary.LittleEndian.AppendUint32(head, v)
+	}
+	head = binary.LittleEndian.AppendUint32(head, crc32.Checksum(head, castagnoli))
+	if _, err := w.Write(head); err != nil {
+		return err
+	}
+	if err := t.facets.Save(w); err != nil {
+		return err
+	}
+	return t.words.Save(w)
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func (t *tower) readSnapshot(name string, lsn memory.LSN) error {
+	fs := t.space.db.opts.FS
+	f, err := fs.Open(fs.PathJoin(t.space.db.indexDir(), name), vfs.SequentialReadsOption)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	r := bufio.NewReaderSize(f, 1<<20)
+	if err := t.readHead(r, lsn); err != nil {
+		return err
+	}
+	if t.facets, err = facet.Load(r); err != nil {
+		return err
+	}
+	t.words, err = text.LoadIndex(r, text.Params{Analysis: t.analyzer.Version()})
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+func (t *tower) readHead(r io.Reader, lsn memory.LSN) error {
+	fixed := make([]byte, 8+4+8+4)
+	if _, err := io.ReadFull(r, fixed); err != nil {
+		return errSnapshot
+	}
+	n := binary.LittleEndian.Uint32(fixed[20:])
+	if !bytes.Equal(fixed[:8], snapshotMagic[:]) || binary.LittleEndian.Uint32(fixed[8:]) != uint32(t.space.id) ||
+		binary.LittleEndian.Uint64(fixed[12:]) != uint64(lsn) || n > maxSnapshotSlots {
+		return errSnapshot
+	}
+	rest, err := io.ReadAll(io.LimitReader(r, 4*int64(n)+4)) // grows with what is there, not with what is claimed
+	if err != nil || len(rest) != 4*int(n)+4 {
+		return errSnapshot
+	}
+	sum := crc32.Update(crc32.Checksum(fixed, castagnoli), castagnoli, rest[:4*n])
+	if sum != binary.LittleEndian.Uint32(rest[4*n:]) {
+		return errSnapshot
+	}
+	t.at = make([]uint32, n)
+	for i := range t.at {
+		t.at[i] = binary.LittleEndian.Uint32(rest[4*i:])
+	}
+	return nil
+}

@@ -1,0 +1,545 @@
+package engram
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/engramdb/engram/ann"
+	"github.com/engramdb/engram/facet"
+	"github.com/engramdb/engram/memory"
+	"github.com/engramdb/engram/recall"
+	"github.com/engramdb/engram/store"
+	"github.com/engramdb/engram/text"
+)
+
+// tower is what a space has in memory while it is open: its indexes, which
+// follow the journal. It can be thrown away at any time and built again from
+// its last snapshot and the journal, or from the state (snapshot.go).
+//
+// The committer puts what it has published into queue; whoever comes first
+// moves it on into the indexes: the follower goroutine, a recall that must see
+// it, or a writer that finds the queue too long. So what is acknowledged is
+// found at once, and writers pay when the indexes cannot keep up.
+type tower struct {
+	space    *Space
+	analyzer *text.Analyzer
+
+	used    atomic.Int64 // unix nanoseconds of the last use, by the database's clock
+	holders int          // guarded by towers.mu: users that keep it from closing
+	opened  chan struct{}
+	err     error // set before opened is closed: why it could not open
+
+	queue struct {
+		sync.Mutex
+		items []store.Published
+	}
+	following sync.Mutex // held by whoever moves the queue on
+
+	// mu guards the indexes: for reading round every stage of a recall, for
+	// writing round each change.
+	mu      sync.RWMutex
+	facets  *facet.Index
+	words   *text.Index
+	vectors *ann.Flat // nil: the space holds none
+	at      []uint32  // slot -> version under which its vector lies; 0 is none
+	applied memory.LSN
+	failed  error // a change that could not be followed: the tower is of no use
+	marks   []mark
+	saved   memory.LSN // of the newest snapshot
+}
+
+// mark says where the journal stood at a time, to know what may be purged.
+type mark struct {
+	at  time.Time
+	lsn memory.LSN
+}
+
+func newTower(s *Space) (*tower, error) {
+	a, err := text.NewAnalyzer(s.Settings().Language)
+	if err != nil {
+		return nil, fmt.Errorf("open space %q: %w", s.name, err)
+	}
+	t := &tower{space: s, analyzer: a, opened: make(chan struct{})}
+	t.clear()
+	return t, nil
+}
+
+// clear makes the indexes empty.
+func (t *tower) clear() {
+	t.facets = facet.New()
+	t.words = text.NewIndex(text.Params{Analysis: t.analyzer.Version()})
+	t.vectors = nil
+	if v := t.space.Settings().Vector; v.Dimension > 0 {
+		t.vectors = ann.NewFlat(v.Dimension, v.Metric)
+	}
+	t.at, t.applied, t.saved = nil, 0, 0
+}
+
+func (t *tower) indexes() recall.Indexes {
+	return recall.Indexes{Facets: t.facets, Words: t.words, Vectors: t.vectors, Analyzer: t.analyzer}
+}
+
+func (t *tower) tail() int {
+	t.queue.Lock()
+	defer t.queue.Unlock()
+	return len(t.queue.items)
+}
+
+func (t *tower) enqueue(p []store.Published) {
+	t.queue.Lock()
+	defer t.queue.Unlock()
+	t.queue.items = append(t.queue.items, p...)
+}
+
+// followStep bounds how many changes are made under one lock, so that recalls
+// get their turn.
+const followStep = 64
+
+// catchUp moves the indexes on until they have applied lsn, or all that waits.
+func (t *tower) catchUp(lsn memory.LSN) error {
+	t.following.Lock()
+	defer t.following.Unlock()
+	for {
+		t.mu.RLock()
+		applied, failed := t.applied, t.failed
+		t.mu.RUnlock()
+		if failed != nil || applied >= lsn {
+			return failed
+		}
+		t.queue.Lock()
+		part := t.queue.items[:min(followStep, len(t.queue.items))]
+		t.queue.items = t.queue.items[len(part):]
+		if len(t.queue.items) == 0 {
+			t.queue.items = nil
+		}
+		t.queue.Unlock()
+		if len(part) == 0 {
+			return nil
+		}
+		if err := t.apply(part); err != nil {
+			return err
+		}
+	}
+}
+
+// everything is beyond every LSN: catchUp(everything) empties the queue.
+const everything = memory.LSN(1<<64 - 1)
+
+func (t *tower) apply(part []store.Published) error {
+	v, err := t.space.db.shard.View()
+	if err != nil {
+		return err
+	}
+	defer v.Close()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range part {
+		if p.Record.LSN <= t.applied {
+			continue // it was read from the journal when the tower opened
+		}
+		if err := t.followRecord(v, p.Record, p.Attachment); err != nil {
+			t.failed = memory.InOp("follow", err)
+			t.space.db.opts.Logger.Error("index cannot follow the journal", "space", t.space.name, "lsn", p.Record.LSN, "error", err)
+			return t.failed
+		}
+	}
+	t.purgeLocked()
+	return nil
+}
+
+// indexed is what a writer hands to the indexes along with the record, so that
+// the words are taken apart on the writer's own goroutine.
+type indexed struct {
+	episode  *memory.Episode
+	document text.Document
+}
+
+// followRecord places one record in the indexes. Where the writer gave nothing
+// along (the record comes from the journal), the payload is read.
+func (t *tower) followRecord(v *store.View, r *store.Record, given any) error {
+	defer func() { t.applied = r.LSN }()
+	switch r.Kind {
+	case store.NodeCreated, store.NodeRevised:
+		if r.Node.Kind == memory.KindEntity {
+			return nil
+		}
+		in, err := t.content(v, r.Node, given)
+		if err != nil || in == nil {
+			return err
+		}
+		t.put(r.Node, in)
+	case store.NodesEnded:
+		for _, o := range r.Nodes.Ordinals {
+			t.end(o, r.LSN, r.Nodes.Mode)
+		}
+		if r.Nodes.Mode == memory.Erase {
+			t.words.Compact() // no word of it stays, in memory or in a snapshot
+		}
+	case store.NodesShown:
+		for _, o := range r.Nodes.Ordinals {
+			t.facets.Suppress(o, false, r.LSN)
+		}
+	}
+	return nil
+}
+
+// content gives what is to be indexed of a version; nil when it is gone.
+func (t *tower) content(v *store.View, n *store.Node, given any) (*indexed, error) {
+	if in, ok := given.(*indexed); ok {
+		return in, nil
+	}
+	head, found, err := v.Head(t.space.id, n.Ordinal, n.Version)
+	if err != nil || !found {
+		return nil, err
+	}
+	e, err := store.DecodeEpisode(head)
+	if err != nil {
+		return nil, damaged(t.space, n, err)
+	}
+	if n.Vector != 0 && t.vectors != nil {
+		if e.Vector, err = v.Vector(t.space.id, n.Ordinal, n.Vector); err != nil {
+			return nil, err
+		}
+	}
+	return &indexed{episode: &e, document: t.analyzer.Analyze(e.Title, searched(&e))}, nil
+}
+
+// searched is the body that words are searched in: the text, and what a fact says.
+func searched(e *memory.Episode) string {
+	if e.Fact == nil {
+		return e.Text
+	}
+	return e.Text + "\n" + e.Fact.Subject + " " + e.Fact.Attribute + " " + e.Fact.Value
+}
+
+func damaged(s *Space, n *store.Node, cause error) error {
+	err := memory.Errorf(memory.KindCorrupt, "corrupt", "the payload of memory %q (version %d) in space %q is damaged: %v", n.ID, n.Version, s.name, cause)
+	err.Cause = cause
+	return err.Hinted("run `engram verify` on the data directory; restore from a backup what it names")
+}
+
+// put gives a version its slot in every index; the version before it dies.
+func (t *tower) put(n *store.Node, in *indexed) {
+	e := in.episode
+	if old, ok := t.facets.Live(n.Ordinal); ok {
+		t.unindex(old)
+	}
+	slot := t.facets.Next()
+	t.facets.Put(facetEntry(slot, n, e))
+	t.words.Put(slot, in.document)
+	t.noteVector(slot, n.Vector)
+	if t.vectors != nil && len(e.Vector) == t.space.Settings().Vector.Dimension {
+		t.vectors.Put(slot, e.Vector)
+	}
+}
+
+func facetEntry(slot uint32, n *store.Node, e *memory.Episode) facet.Entry {
+	return facet.Entry{Slot: slot, Ordinal: n.Ordinal, Version: n.Version, Kind: n.Kind, Born: n.LSN, Stored: n.Stored,
+		Happened: e.Happened, Tags: e.Tags, People: e.People, Stream: e.Stream, Place: e.Place, Metadata: e.Metadata,
+		Expires: e.ExpiresAt, Suppressed: n.Suppressed}
+}
+
+func (t *tower) noteVector(slot, version uint32) {
+	for uint32(len(t.at)) <= slot {
+		t.at = append(t.at, 0)
+	}
+	t.at[slot] = version
+}
+
+// unindex takes a slot out of search; the facets keep it for older views.
+func (t *tower) unindex(slot uint32) {
+	t.words.Delete(slot)
+	if t.vectors != nil {
+		t.vectors.Delete(slot)
+	}
+}
+
+func (t *tower) end(o memory.Ordinal, at memory.LSN, mode memory.ForgetMode) {
+	if mode == memory.Suppress {
+		t.facets.Suppress(o, true, at)
+		return
+	}
+	slot, ok := t.facets.Live(o)
+	if ok {
+		t.unindex(slot)
+	}
+	if mode == memory.Erase {
+		t.facets.Erase(o)
+		return
+	}
+	t.facets.End(o, at)
+}
+
+// purgeLocked lets go of dead slots that no page walk may ask for any more.
+func (t *tower) purgeLocked() {
+	now, window := t.space.db.Now(), t.space.db.opts.WalkWindow
+	if n := len(t.marks); n == 0 || now.Sub(t.marks[n-1].at) >= window/15 {
+		t.marks = append(t.marks, mark{now, t.applied})
+	}
+	for len(t.marks) > 0 && now.Sub(t.marks[0].at) > window {
+		t.facets.Purge(t.marks[0].lsn)
+		t.marks = t.marks[1:]
+	}
+}
+
+// towers are the spaces that are open.
+type towers struct {
+	mu   sync.Mutex
+	byID map[memory.SpaceID]*tower
+	work chan struct{} // holds one token when a queue has something
+	shut bool
+}
+
+func (ts *towers) init() {
+	ts.byID = make(map[memory.SpaceID]*tower)
+	ts.work = make(chan struct{}, 1)
+}
+
+func (ts *towers) open() []*tower {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	all := make([]*tower, 0, len(ts.byID))
+	for _, t := range ts.byID {
+		all = append(all, t)
+	}
+	return all
+}
+
+// tower gives the open tower of a space, opening it first when it is not. The
+// caller calls release when it has done with it.
+func (s *Space) tower(ctx context.Context) (*tower, error) {
+	if err := s.alive(); err != nil {
+		return nil, err
+	}
+	t, mine, err := s.db.towers.hold(s)
+	if err != nil {
+		return nil, err
+	}
+	if mine {
+		t.err = t.open(ctx)
+		close(t.opened)
+		if t.err != nil {
+			s.db.towers.discardTower(t)
+		}
+		s.db.towers.shrink(s.db)
+	}
+	select {
+	case <-t.opened:
+	case <-ctx.Done():
+		s.db.towers.release(t)
+		return nil, contextError(ctx, "the space did not open in time")
+	}
+	if t.err != nil {
+		s.db.towers.release(t)
+		return nil, t.err
+	}
+	return t, nil
+}
+
+// current gives the tower with all that is acknowledged in its indexes.
+func (s *Space) current(ctx context.Context) (*tower, error) {
+	t, err := s.tower(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.catchUp(everything); err != nil {
+		s.db.towers.release(t)
+		s.db.towers.discardTower(t) // the next call builds it anew
+		return nil, err
+	}
+	return t, nil
+}
+
+// hold finds or makes the tower of a space; mine says that the caller opens it.
+func (ts *towers) hold(s *Space) (t *tower, mine bool, err error) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if ts.shut {
+		return nil, false, store.ErrClosed
+	}
+	t, ok := ts.byID[s.id]
+	if !ok {
+		if t, err = newTower(s); err != nil {
+			return nil, false, err
+		}
+		ts.byID[s.id] = t
+	}
+	t.holders++
+	t.used.Store(s.db.Now().UnixNano())
+	return t, !ok, nil
+}
+
+func (ts *towers) release(t *tower) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	t.holders--
+}
+
+// peek gives the tower if it is open, without holding it.
+func (ts *towers) peek(id memory.SpaceID) *tower {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	return ts.byID[id]
+}
+
+// discard forgets a tower without saving it.
+func (ts *towers) discard(id memory.SpaceID) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	delete(ts.byID, id)
+}
+
+func (ts *towers) discardTower(t *tower) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if ts.byID[t.space.id] == t {
+		delete(ts.byID, t.space.id)
+	}
+}
+
+// shrink closes the towers that were used least recently until the bound holds.
+// Towers in use stay: the bound is exceeded by at most the calls under way.
+func (ts *towers) shrink(db *DB) {
+	for {
+		t := ts.takeIdle(db.opts.MaxOpenSpaces, time.Time{})
+		if t == nil {
+			return
+		}
+		db.save(t, snapshotWorth)
+	}
+}
+
+// closeIdle closes the towers that were last used before a time.
+func (ts *towers) closeIdle(db *DB, before time.Time) {
+	for {
+		t := ts.takeIdle(0, before)
+		if t == nil {
+			return
+		}
+		db.save(t, snapshotWorth)
+	}
+}
+
+// takeIdle takes out the least recently used tower that nobody holds, when more
+// than most are open and it was used before the time (zero: at any time).
+func (ts *towers) takeIdle(most int, before time.Time) *tower {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if len(ts.byID) <= most {
+		return nil
+	}
+	var idle *tower
+	for _, t := range ts.byID {
+		if t.holders == 0 && (idle == nil || t.used.Load() < idle.used.Load()) {
+			idle = t
+		}
+	}
+	if idle == nil || !before.IsZero() && idle.used.Load() >= before.UnixNano() {
+		return nil
+	}
+	delete(ts.byID, idle.space.id)
+	return idle
+}
+
+// closeAll saves and forgets all towers; none opens afterwards.
+func (ts *towers) closeAll(db *DB) {
+	ts.mu.Lock()
+	ts.shut = true
+	all := ts.byID
+	ts.byID = make(map[memory.SpaceID]*tower)
+	ts.mu.Unlock()
+	for _, t := range all {
+		<-t.opened
+		if t.err == nil {
+			db.save(t, snapshotWorth)
+		}
+	}
+}
+
+// indexes says how the indexes of a space stand.
+func (ts *towers) indexes(s *Space) []IndexInfo {
+	names := []string{"facets", "text"}
+	if s.Settings().Vector.Dimension > 0 {
+		names = append(names, "vector")
+	}
+	infos := make([]IndexInfo, len(names))
+	t := ts.peek(s.id)
+	for i, name := range names {
+		infos[i].Name = name
+	}
+	if t == nil {
+		return infos
+	}
+	tail := t.tail()
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for i := range infos {
+		infos[i].LSN, infos[i].Tail = t.applied, tail
+		infos[i].Bytes, infos[i].Items = t.indexSize(infos[i].Name)
+	}
+	return infos
+}
+
+func (t *tower) indexSize(name string) (bytes int64, items int) {
+	switch name {
+	case "facets":
+		st := t.facets.Stats()
+		return int64(st.Bytes), st.Live
+	case "text":
+		st := t.words.Stats()
+		return int64(st.Bytes), st.Docs
+	default:
+		return int64(t.vectors.Bytes()), t.vectors.Len()
+	}
+}
+
+// published is called by the committer for each synced group.
+func (db *DB) published(ps []store.Published) {
+	for len(ps) > 0 {
+		n := 1
+		for n < len(ps) && ps[n].Space == ps[0].Space {
+			n++
+		}
+		db.tell(ps[0].Space, ps[:n])
+		ps = ps[n:]
+	}
+	select {
+	case db.towers.work <- struct{}{}:
+	default:
+	}
+}
+
+func (db *DB) tell(id memory.SpaceID, ps []store.Published) {
+	if t := db.towers.peek(id); t != nil {
+		t.enqueue(ps)
+	}
+	db.spaces.RLock()
+	s := db.spaces.byID[id]
+	db.spaces.RUnlock()
+	if s != nil {
+		s.hear(ps[len(ps)-1].Record.LSN)
+	}
+}
+
+// follow moves the indexes on while nobody asks.
+func (db *DB) follow() {
+	for {
+		select {
+		case <-db.towers.work:
+		case <-db.run.stop:
+			return
+		}
+		for _, t := range db.towers.open() {
+			select {
+			case <-t.opened:
+				if t.err == nil {
+					_ = t.catchUp(everything) // kept in the tower; whoever asks next is told
+				}
+			default: // it opens, and catches up then
+			}
+		}
+	}
+}
