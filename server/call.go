@@ -1,0 +1,156 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/engramdb/engram/memory"
+)
+
+// A Call is what travels beside a message: how it is to be done, and what the
+// answer's headers say. One goroutine, the request's, reads and writes it.
+type Call struct {
+	// Of the request.
+
+	RequestID      string
+	IdempotencyKey string
+	IfMatch        string     // an ETag; "" for any
+	MinLSN         memory.LSN // read at least this state
+	Caller         string     // of the API key; "" without keys
+	Door           string     // rest, connect, grpc, grpc-web or process
+
+	// Of the answer.
+
+	Verb     string     // the RPC's name, such as remember_batch
+	Space    string     // the space that was named
+	Status   int        // of HTTP, when it is not 200
+	ETag     string     // with its quotes
+	LSN      memory.LSN // read or written; 0: none
+	Replayed bool       // the first answer of an idempotency key
+
+	err   *memory.Error // what went wrong
+	began time.Time
+	timer *time.Timer // ends the request; nil in process
+	most  time.Duration
+}
+
+type callKey struct{}
+
+// WithCall gives ctx a Call, for callers of the Service in the same process.
+func WithCall(ctx context.Context, c *Call) context.Context {
+	return context.WithValue(ctx, callKey{}, c)
+}
+
+// callOf gives the Call of ctx, or a new one that nobody reads.
+func callOf(ctx context.Context) *Call {
+	if c, ok := ctx.Value(callKey{}).(*Call); ok {
+		return c
+	}
+	return &Call{Door: doorProcess}
+}
+
+// The doors, as metrics and logs name them.
+const (
+	doorREST    = "rest"
+	doorConnect = "connect"
+	doorGRPC    = "grpc"
+	doorGRPCWeb = "grpc-web"
+	doorProcess = "process"
+)
+
+// maxKey is the longest Idempotency-Key in bytes.
+const maxKey = 255
+
+// newCall reads the headers of a request. The error is about a header; the Call
+// is good for answering it.
+func newCall(r *http.Request, door string, now time.Time) (*Call, *memory.Error) {
+	h := r.Header
+	c := &Call{Door: door, began: now, RequestID: requestID(h.Get("Request-Id")), IfMatch: h.Get("If-Match"), IdempotencyKey: h.Get("Idempotency-Key")}
+	if k := c.IdempotencyKey; len(k) > maxKey || !printable(k) {
+		return c, memory.Invalid(codeHeaderInvalid, "Idempotency-Key", "Idempotency-Key is not 1-%d printable ASCII characters", maxKey)
+	}
+	if s := h.Get("Engram-Min-Lsn"); s != "" {
+		n, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			return c, memory.Invalid(codeHeaderInvalid, "Engram-Min-Lsn", "Engram-Min-Lsn is %.32q; it is a whole number, the Engram-Lsn of an earlier answer", s)
+		}
+		c.MinLSN = memory.LSN(n)
+	}
+	return c, nil
+}
+
+// requestID takes the caller's id when it is short and plain, which a log line
+// can hold as it stands; else it makes one.
+func requestID(given string) string {
+	if given != "" && len(given) <= 128 && printable(given) && !strings.ContainsAny(given, `"\ `) {
+		return given
+	}
+	var b [12]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+func printable(s string) bool {
+	for i := range len(s) {
+		if s[i] < 0x20 || s[i] > 0x7e {
+			return false
+		}
+	}
+	return true
+}
+
+// writeHeaders sets the headers of the answer, whatever came out.
+func (c *Call) writeHeaders(h http.Header) {
+	h.Set("Request-Id", c.RequestID)
+	if c.LSN != 0 {
+		h.Set("Engram-Lsn", c.LSN.String())
+	}
+	if c.ETag != "" {
+		h.Set("Etag", c.ETag)
+	}
+	if c.Replayed {
+		h.Set("Idempotent-Replayed", "true")
+	}
+}
+
+// allow gives the request another time than the default, at most the server's.
+func (c *Call) allow(d time.Duration, field string) error {
+	if d <= 0 {
+		return memory.Invalid("timeout_out_of_range", field, "%s is %v; it is above 0", field, d)
+	}
+	if c.timer == nil {
+		return nil
+	}
+	if d > c.most {
+		return memory.Invalid("timeout_out_of_range", field, "%s is %v; this server gives a request at most %v", field, d, c.most)
+	}
+	c.timer.Reset(max(d-time.Since(c.began), 0))
+	return nil
+}
+
+// version reads the If-Match of a memory, an entity or a link: 0 for any.
+func (c *Call) version() (uint32, error) {
+	if c.IfMatch == "" || c.IfMatch == "*" {
+		return 0, nil
+	}
+	s, ok := strings.CutPrefix(c.IfMatch, `"`)
+	s, ok2 := strings.CutSuffix(s, `"`)
+	n, err := strconv.ParseUint(s, 10, 32)
+	if !ok || !ok2 || err != nil || n == 0 {
+		return 0, c.mismatch()
+	}
+	return uint32(n), nil
+}
+
+// mismatch is the error of an If-Match that no version can have.
+func (c *Call) mismatch() error {
+	return memory.Errorf(memory.KindPrecondition, "version_mismatch", "If-Match %.64q is not the version that stands", c.IfMatch).
+		Hinted("read it again, and send the ETag of that answer")
+}
+
+func etag(version uint32) string { return `"` + strconv.FormatUint(uint64(version), 10) + `"` }

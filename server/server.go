@@ -1,0 +1,375 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/engramdb/engram"
+	"github.com/engramdb/engram/memory"
+	"github.com/engramdb/engram/proto"
+)
+
+// Options of a server. The zero value of each field means its default; New fills
+// them in and checks them once.
+type Options struct {
+	// Logger gets one line for each request that failed inside (error), was slow
+	// (warn), or at all (debug), and never the words of a memory. Default none.
+	Logger *slog.Logger
+	// Version is what GET /v1/version says; default what the build knows.
+	Version string
+
+	// MaxBodyBytes bounds the body of a request; default 32 MiB: a text of 8 MiB
+	// in the widest JSON that is usual (\u escapes treble it), and a vector.
+	MaxBodyBytes int64
+	// MaxHeaderBytes bounds the headers of a request; default 64 KiB.
+	MaxHeaderBytes int
+	// HeaderTimeout is how long the headers of a request may take; default 10 s.
+	HeaderTimeout time.Duration
+	// BodyTimeout is how long the body of a request may take, so that a client
+	// that hangs is cut off; default 60 s.
+	BodyTimeout time.Duration
+	// WriteTimeout is how long a client may take to read what is written to it:
+	// an answer, or one event of a stream; default 30 s.
+	WriteTimeout time.Duration
+	// IdleTimeout is how long a connection may be silent between two requests;
+	// default 2 minutes.
+	IdleTimeout time.Duration
+	// RequestTimeout is the time for a request that does not say; default 30 s.
+	RequestTimeout time.Duration
+	// MaxRequestTimeout is the most that a request may ask for; default 5 minutes.
+	MaxRequestTimeout time.Duration
+	// MaxInFlight bounds the requests that are worked on at the same time; more
+	// are refused as busy. Default 1,024.
+	MaxInFlight int
+	// MaxStreams bounds the streams of events; more are refused as busy.
+	// Default 1,000.
+	MaxStreams int
+	// PingEvery is the longest silence of a stream of events; default 15 s.
+	PingEvery time.Duration
+	// SlowRequest is from when on a request is logged as slow; default 1 s.
+	SlowRequest time.Duration
+	// MaxSpaceLabels bounds how many spaces have metrics of their own; the others
+	// are counted together as "other". Default 100.
+	MaxSpaceLabels int
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	for _, d := range []struct {
+		name  string
+		value *time.Duration
+		zero  time.Duration
+	}{
+		{"HeaderTimeout", &o.HeaderTimeout, 10 * time.Second}, {"BodyTimeout", &o.BodyTimeout, time.Minute},
+		{"WriteTimeout", &o.WriteTimeout, 30 * time.Second}, {"IdleTimeout", &o.IdleTimeout, 2 * time.Minute},
+		{"RequestTimeout", &o.RequestTimeout, 30 * time.Second}, {"MaxRequestTimeout", &o.MaxRequestTimeout, 5 * time.Minute},
+		{"PingEvery", &o.PingEvery, 15 * time.Second}, {"SlowRequest", &o.SlowRequest, time.Second},
+	} {
+		if *d.value < 0 {
+			return o, fmt.Errorf("server: %s is %v; it is at least 0", d.name, *d.value)
+		}
+		if *d.value == 0 {
+			*d.value = d.zero
+		}
+	}
+	for _, n := range []struct {
+		name  string
+		value *int
+		zero  int
+	}{
+		{"MaxHeaderBytes", &o.MaxHeaderBytes, 64 << 10}, {"MaxInFlight", &o.MaxInFlight, 1024},
+		{"MaxStreams", &o.MaxStreams, 1000}, {"MaxSpaceLabels", &o.MaxSpaceLabels, 100},
+	} {
+		if *n.value < 0 {
+			return o, fmt.Errorf("server: %s is %d; it is at least 0", n.name, *n.value)
+		}
+		if *n.value == 0 {
+			*n.value = n.zero
+		}
+	}
+	if o.MaxBodyBytes == 0 {
+		o.MaxBodyBytes = 32 << 20
+	}
+	o.MaxRequestTimeout = max(o.MaxRequestTimeout, o.RequestTimeout)
+	return o, nil
+}
+
+// A Server serves one database. It is safe for concurrent use.
+type Server struct {
+	o       Options
+	db      *engram.DB
+	service *Service
+	router  *router
+	rpc     http.Handler
+	metrics *metrics
+	http    *http.Server
+
+	inFlight atomic.Int64
+	streams  atomic.Int64
+	stopping atomic.Bool
+	stop     context.CancelCauseFunc // ends the streams
+	stopped  context.Context
+	open     sync.WaitGroup // streams, which Shutdown waits for
+}
+
+// New makes the server of a database, which stays the caller's to close, after
+// Shutdown.
+func New(db *engram.DB, o Options) (*Server, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{o: o, db: db, service: NewService(db, o.Version)}
+	s.metrics = newMetrics(s)
+	if s.router, err = newRouter(s.service); err != nil {
+		return nil, fmt.Errorf("server: %w", err)
+	}
+	s.rpc = newRPC(s)
+	s.stopped, s.stop = context.WithCancelCause(context.Background())
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true) // gRPC without TLS on the same port
+	s.http = &http.Server{
+		Handler: s, Protocols: &protocols, MaxHeaderBytes: o.MaxHeaderBytes, ReadHeaderTimeout: o.HeaderTimeout,
+		IdleTimeout: o.IdleTimeout, WriteTimeout: o.MaxRequestTimeout + o.WriteTimeout,
+		ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelWarn),
+	}
+	return s, nil
+}
+
+// Service gives the API itself, for callers in the same process.
+func (s *Server) Service() *Service { return s.service }
+
+// Serve answers on ln until Shutdown, and returns nil then.
+func (s *Server) Serve(ln net.Listener) error {
+	err := s.http.Serve(ln)
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// Shutdown stops taking connections, ends the streams, and waits for the requests
+// that are worked on. When ctx ends first it cuts them off and says so.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.stopping.Store(true)
+	s.stop(errStopping) // before the wait: a stream would never end by itself
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("server: requests were cut off: %w", err), s.http.Close())
+	}
+	s.open.Wait()
+	return err
+}
+
+var errStopping = errors.New("the server is stopping")
+
+// stream counts a stream of events in, and gives a context that also ends with
+// the server; release counts it out.
+func (s *Server) stream(ctx context.Context) (_ context.Context, release func(), err error) {
+	if s.stopping.Load() {
+		return nil, nil, memory.Errorf(memory.KindUnavailable, codeStopping, "the server is stopping")
+	}
+	if n := s.streams.Add(1); n > int64(s.o.MaxStreams) {
+		s.streams.Add(-1)
+		return nil, nil, memory.Errorf(memory.KindBusy, codeTooManyStreams, "%d streams are open, which is the most", s.o.MaxStreams)
+	}
+	s.open.Add(1)
+	c := callOf(ctx)
+	if c.timer != nil {
+		c.timer.Stop() // a stream has no end of its own
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	unhook := context.AfterFunc(s.stopped, func() { cancel(errStopping) })
+	return ctx, func() {
+		unhook()
+		cancel(nil)
+		s.streams.Add(-1)
+		s.open.Done()
+	}, nil
+}
+
+// ServeHTTP answers one request, of any protocol.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.plain(w, r) {
+		return
+	}
+	c, refused := newCall(r, doorOf(r), time.Now())
+	rec := &recorder{ResponseWriter: w, call: c}
+	ctx, cancel := context.WithCancelCause(context.WithValue(r.Context(), callKey{}, c))
+	defer cancel(nil)
+	c.most = s.o.MaxRequestTimeout
+	c.timer = time.AfterFunc(s.o.RequestTimeout, func() { cancel(errRequestTimeout) })
+	defer c.timer.Stop()
+	body := s.boundBody(rec, r)
+	r = r.WithContext(ctx)
+	defer s.observe(rec, r, body)
+	defer s.recovered(rec, r, c)
+	if n := s.inFlight.Add(1); n > int64(s.o.MaxInFlight) && refused == nil {
+		refused = memory.Errorf(memory.KindBusy, codeTooManyRequests, "%d requests are being worked on, which is the most", s.o.MaxInFlight)
+	}
+	defer s.inFlight.Add(-1)
+	switch {
+	case refused != nil:
+		s.fail(rec, r, c, refused)
+	case c.Door == doorREST:
+		s.rest(rec, r, c)
+	default:
+		s.rpc.ServeHTTP(rec, r)
+	}
+}
+
+// doorOf says which protocol a request speaks. The paths of gRPC and Connect
+// begin with the schema's package.
+func doorOf(r *http.Request) string {
+	if !strings.HasPrefix(r.URL.Path, "/engram.v1.") {
+		return doorREST
+	}
+	switch t := r.Header.Get("Content-Type"); {
+	case strings.HasPrefix(t, "application/grpc-web"):
+		return doorGRPCWeb
+	case strings.HasPrefix(t, "application/grpc"):
+		return doorGRPC
+	}
+	return doorConnect
+}
+
+// recovered makes a panic the answer "internal"; the log gets the stack. The
+// panics of one request take no other with them.
+func (s *Server) recovered(rec *recorder, r *http.Request, c *Call) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(p) // net/http cuts the connection
+	}
+	s.o.Logger.Error("panic", "request_id", c.RequestID, "verb", c.Verb, "space", c.Space, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	err := memory.Errorf(memory.KindInternal, codeInternal, "something went wrong inside the server; its log says more")
+	if rec.status != 0 {
+		c.err = err // the answer has begun; there is no way to say it any more
+		return
+	}
+	s.fail(rec, r, c, err)
+}
+
+// plain answers what is not a call of the API.
+func (s *Server) plain(w http.ResponseWriter, r *http.Request) bool {
+	var answer func(http.ResponseWriter, *http.Request)
+	switch r.URL.Path {
+	case "/healthz":
+		answer = s.healthz
+	case "/readyz":
+		answer = s.readyz
+	case "/metrics":
+		answer = s.metrics.ServeHTTP
+	case "/openapi.json":
+		answer = openAPI
+	default:
+		return false
+	}
+	id := requestID(r.Header.Get("Request-Id"))
+	w.Header().Set("Request-Id", id)
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		writeError(w, asError(r.Context(), noRoute(w, r, []string{http.MethodGet})), "", id)
+		return true
+	}
+	answer(w, r)
+	return true
+}
+
+func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
+	w.Header()["Content-Type"] = jsonType
+	_, _ = w.Write([]byte(`{"status":"alive"}`))
+}
+
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
+	err := s.db.Ready()
+	if s.stopping.Load() {
+		err = memory.Errorf(memory.KindUnavailable, codeStopping, "the server is stopping")
+	}
+	if err != nil {
+		e := *asError(r.Context(), err)
+		e.Kind, e.Retriable = memory.KindUnavailable, true // whatever the reason, it is not ready
+		writeError(w, &e, "ready", w.Header().Get("Request-Id"))
+		return
+	}
+	w.Header()["Content-Type"] = jsonType
+	_, _ = w.Write([]byte(`{"status":"ready"}`))
+}
+
+func openAPI(w http.ResponseWriter, _ *http.Request) {
+	w.Header()["Content-Type"] = jsonType
+	_, _ = w.Write(proto.OpenAPI)
+}
+
+// A recorder passes an answer on, sets the Call's headers before it begins, and
+// remembers what it was.
+type recorder struct {
+	http.ResponseWriter
+	call   *Call
+	status int
+	bytes  int64
+}
+
+// WriteHeader begins the answer. A success of the REST door has the status that
+// the Call says.
+func (r *recorder) WriteHeader(status int) {
+	if r.status != 0 {
+		return
+	}
+	if status >= 100 && status < 200 && status != http.StatusSwitchingProtocols {
+		r.ResponseWriter.WriteHeader(status)
+		return
+	}
+	if status == http.StatusOK && r.call.Door == doorREST && r.call.Status != 0 {
+		status = r.call.Status
+	}
+	r.status = status
+	r.call.writeHeaders(r.Header())
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	if r.status == 0 {
+		r.WriteHeader(http.StatusOK)
+	}
+	n, err := r.ResponseWriter.Write(b)
+	r.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap is how http.ResponseController reaches deadlines.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// Flush sends what is buffered, for the streams of Connect.
+func (r *recorder) Flush() {
+	if r.status == 0 {
+		r.WriteHeader(http.StatusOK)
+	}
+	_ = http.NewResponseController(r.ResponseWriter).Flush() // not every writer can
+}
+
+// FlushError is Flush that says what went wrong.
+func (r *recorder) FlushError() error {
+	if r.status == 0 {
+		r.WriteHeader(http.StatusOK)
+	}
+	return http.NewResponseController(r.ResponseWriter).Flush()
+}
+
+var _ interface {
+	http.Flusher
+	http.ResponseWriter
+} = (*recorder)(nil)

@@ -1,0 +1,143 @@
+package server
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/engramdb/engram"
+	"github.com/engramdb/engram/memory"
+	engramv1 "github.com/engramdb/engram/proto/engram/v1"
+	"github.com/engramdb/engram/server/wirejson"
+)
+
+// Recall finds the memories that a cue wakes.
+func (s *Service) Recall(ctx context.Context, r *engramv1.RecallRequest) (*engramv1.RecallResponse, error) {
+	if r.GetSpace() == "" || len(r.GetCue().GetSpaces()) > 0 {
+		callOf(ctx).Verb = "recall"
+		return nil, memory.Unimplemented("spaces", "recall over several spaces is not built yet").Hinted("recall from each space by itself")
+	}
+	sp, c, err := s.read(ctx, "recall", r.GetSpace())
+	if err != nil {
+		return nil, err
+	}
+	cue, err := cueOf(r.GetCue())
+	if err != nil {
+		return nil, err
+	}
+	if t := r.GetCue().GetTimeout(); t != nil {
+		if err := c.allow(t.AsDuration(), "timeout"); err != nil {
+			return nil, err
+		}
+	}
+	a, err := sp.Recall(ctx, cue)
+	if err != nil {
+		return nil, err
+	}
+	c.LSN = a.LSN
+	return recollectionPB(&a, cue.Explain), nil
+}
+
+func cueOf(r *engramv1.Cue) (memory.Cue, error) {
+	if r == nil {
+		r = &engramv1.Cue{}
+	}
+	c := memory.Cue{Text: r.Text, Vector: r.Vector, IDs: idsOf(r.Ids), Now: zeroable(r.Now), Mode: memory.Mode(r.Mode),
+		Order: memory.Order(r.Order), Exact: r.Exact}
+	if err := refuseLater(r); err != nil {
+		return c, err
+	}
+	if l := r.Limit; l != nil {
+		if c.Limit = int(*l); c.Limit == 0 {
+			return c, memory.Invalid("limit_out_of_range", "limit", "limit is 0; it lies between 1 and %d", memory.MaxLimit)
+		}
+	}
+	if b := r.Budget; b != nil {
+		c.Budget = &memory.Budget{Tokens: int(b.Tokens), Tokenizer: b.Tokenizer}
+	}
+	has, err := words("include", r.Include, "vector", "links")
+	if err != nil {
+		return c, err
+	}
+	c.IncludeVector, c.IncludeLinks = has["vector"], has["links"]
+	if c.Explain, err = explainOf(r.Explain); err != nil {
+		return c, err
+	}
+	if c.Stages, err = stagesOf(r.Stages); err != nil {
+		return c, err
+	}
+	c.Filter, err = filterOf(r)
+	return c, err
+}
+
+// refuseLater refuses what nothing honours yet, rather than to swallow it.
+func refuseLater(r *engramv1.Cue) error {
+	switch {
+	case len(r.Context) > 0:
+		return memory.Unimplemented("context", "context is not built yet")
+	case r.AsOf != nil:
+		return memory.Unimplemented("as_of", "as_of is not built yet in a recall")
+	case r.MinConfidence != nil:
+		return memory.Unimplemented("min_confidence", "min_confidence is not built yet; confidence is not calibrated")
+	}
+	return nil
+}
+
+func explainOf(v *structpb.Value) (bool, error) {
+	switch x := v.AsInterface().(type) {
+	case nil:
+		return false, nil
+	case bool:
+		return x, nil
+	case string:
+		if x == "replay" {
+			return false, memory.Unimplemented("explain", "explain \"replay\" is not built yet")
+		}
+	}
+	return false, memory.Invalid("word_unknown", "explain", "explain can be false, true or \"replay\"")
+}
+
+var stageNames = []string{"text", "vector"}
+
+func stagesOf(on map[string]bool) (s memory.Stages, err error) {
+	for _, name := range sortedKeys(on) {
+		switch name {
+		case "text":
+			s.NoText = !on[name]
+		case "vector":
+			s.NoVector = !on[name]
+		default:
+			return s, memory.Invalid("word_unknown", "stages."+name, "stages.%s is not a stage of recall", name).
+				Hinted("%s", wirejson.DidYouMean(name, stageNames))
+		}
+	}
+	return s, nil
+}
+
+func recollectionPB(a *engram.Recollection, explain bool) *engramv1.RecallResponse {
+	out := &engramv1.RecallResponse{
+		Results: make([]*engramv1.RecallResult, len(a.Results)), RecallId: a.RecallID, Lsn: uint64(a.LSN), Now: timestamppb.New(a.Now),
+		Exact: a.Exact, Compared: uint64(a.Compared), Partial: a.Partial, Took: make(map[string]*durationpb.Duration, len(a.Took)),
+	}
+	for i := range a.Results {
+		out.Results[i] = resultPB(&a.Results[i], explain)
+	}
+	for _, t := range a.Took {
+		out.Took[t.Stage] = durationpb.New(t.Took)
+	}
+	return out
+}
+
+func resultPB(r *engram.Result, explain bool) *engramv1.RecallResult {
+	out := &engramv1.RecallResult{Memory: memoryPB(&r.Memory), Score: r.Score, Origin: r.Origin}
+	if !explain {
+		return out
+	}
+	out.Why = &engramv1.Why{}
+	for _, p := range r.Parts {
+		out.Why.Parts = append(out.Why.Parts, &engramv1.WhyPart{Stage: p.Stage, Value: p.Value, Note: p.Note})
+	}
+	return out
+}

@@ -1,0 +1,136 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/engramdb/engram/memory"
+	engramv1 "github.com/engramdb/engram/proto/engram/v1"
+	"github.com/engramdb/engram/server/wirejson"
+)
+
+// wantsStream says whether the caller asks for server-sent events (or for the
+// same frames by WebSocket) rather than for a page.
+func wantsStream(r *http.Request) bool {
+	return strings.Contains(r.Header.Get("Accept"), "text/event-stream") || strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+}
+
+// events answers with a stream of server-sent events.
+func (s *Server) events(w http.ResponseWriter, r *http.Request, c *Call, rt *route, parts []string) {
+	c.Verb = "subscribe"
+	f, ctx, release, err := s.openStream(r, rt, parts)
+	if err != nil {
+		s.fail(w, r, c, err)
+		return
+	}
+	defer release()
+	out := &eventWriter{w: w, rc: http.NewResponseController(w), patience: s.o.WriteTimeout}
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no")
+	w.WriteHeader(http.StatusOK)
+	if err := out.flush(); err != nil {
+		return // the client is gone
+	}
+	if err := f.run(ctx, out.send); err != nil && !out.broken {
+		c.err = asError(ctx, err)
+		out.fail(c)
+	}
+}
+
+// openStream checks all that can be refused before the stream begins.
+func (s *Server) openStream(r *http.Request, rt *route, parts []string) (*feed, context.Context, func(), error) {
+	if r.Header.Get("Upgrade") != "" {
+		return nil, nil, nil, memory.Unimplemented("Upgrade", "events by WebSocket are not built yet").Hinted("ask for Accept: text/event-stream")
+	}
+	q, err := subscribeRequest(r, rt, parts)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	ctx, release, err := s.stream(r.Context())
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	f, err := s.service.feed(ctx, q, s.o.PingEvery)
+	if err != nil {
+		release()
+		return nil, nil, nil, err
+	}
+	return f, ctx, release, nil
+}
+
+// subscribeRequest reads the request for a stream: Last-Event-ID, which a browser
+// sends when it comes back, goes before after.
+func subscribeRequest(r *http.Request, rt *route, parts []string) (*engramv1.SubscribeRequest, error) {
+	q := &engramv1.SubscribeRequest{}
+	if r.URL.RawQuery != "" {
+		if err := wirejson.DecodeQuery(r.URL.Query(), q, rt.said...); err != nil {
+			return nil, err
+		}
+	}
+	for i, seg := range rt.segments {
+		if seg.field != nil && seg.field.Name() == "space" {
+			q.Space = parts[i]
+		}
+	}
+	last := r.Header.Get("Last-Event-ID")
+	if last == "" {
+		return q, nil
+	}
+	n, err := strconv.ParseUint(last, 10, 64)
+	if err != nil {
+		return nil, memory.Invalid(codeHeaderInvalid, "Last-Event-ID", "Last-Event-ID is %.32q; it is the id of an event", last)
+	}
+	q.After = &n
+	return q, nil
+}
+
+// An eventWriter writes server-sent events. One that is not read within patience
+// is broken: the client has gone or hangs.
+type eventWriter struct {
+	w        http.ResponseWriter
+	rc       *http.ResponseController
+	patience time.Duration
+	buf      []byte
+	broken   bool
+}
+
+func (o *eventWriter) send(e *engramv1.Event, resume bool) error {
+	b := o.buf[:0]
+	if resume {
+		b = strconv.AppendUint(append(b, "id: "...), e.Lsn, 10)
+		b = append(b, '\n')
+	}
+	b = append(append(b, "event: "...), e.Type...)
+	b = append(b, "\ndata: "...)
+	b = wirejson.Append(b, e) // has no line breaks
+	o.buf = append(b, "\n\n"...)
+	return o.write()
+}
+
+// fail says as a last event why the stream ends.
+func (o *eventWriter) fail(c *Call) {
+	b := append(o.buf[:0], "event: error\ndata: "...)
+	b = wirejson.Append(b, &engramv1.ErrorResponse{Error: wireError(c.err, c.Verb, c.RequestID)})
+	o.buf = append(b, "\n\n"...)
+	_ = o.write() // the stream ends either way
+}
+
+func (o *eventWriter) write() error {
+	_ = o.rc.SetWriteDeadline(time.Now().Add(o.patience)) // not every writer has one
+	if _, err := o.w.Write(o.buf); err != nil {
+		o.broken = true
+		return err
+	}
+	return o.flush()
+}
+
+func (o *eventWriter) flush() error {
+	err := o.rc.Flush()
+	o.broken = o.broken || err != nil
+	return err
+}
