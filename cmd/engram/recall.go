@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	engramv1 "github.com/engramdb/engram/proto/engram/v1"
+)
+
+// recallFlags are the parts of a cue, and how it is answered.
+type recallFlags struct {
+	filter                   filterFlags
+	vector, mode, order, now string
+	like, include, without   []string
+	limit, budget            int32
+	exact, explain           bool
+	timeout                  time.Duration
+}
+
+func recallCommand() *cobra.Command {
+	var f recallFlags
+	c := &cobra.Command{
+		Use:   "recall [TEXT|-]",
+		Short: "Recall what a cue reminds of, best first",
+		Long: `Recall what a cue reminds of, best first. The cue is text, a vector, ids, filters, or several of them;
+filters alone give a listing. An empty answer is a true "nothing found".
+Times: ` + timeHelp + `.`,
+		Example: `  engram recall "where was the chart"
+  engram recall "engine trouble" --person Mara --from 2025-03 --explain
+  engram recall --near 54.32,10.14,2km --mode recent --limit 5
+  engram recall "repairs" --where cost>=100 --json | jq '.results[].memory.text'`,
+		Args: takes(0, 1, "TEXT"),
+	}
+	client(c, reads, func(ctx context.Context, s *session, args []string) error {
+		cue, err := f.cue(c, s, args)
+		if err != nil {
+			return err
+		}
+		a, err := s.Recall(ctx, &engramv1.RecallRequest{Space: s.space, Cue: cue})
+		if err != nil {
+			return err
+		}
+		return s.answer(a, func() error { return printRecall(s, a) })
+	})
+	f.add(c)
+	return c
+}
+
+func (f *recallFlags) add(c *cobra.Command) {
+	f.filter.add(c)
+	fs := c.Flags()
+	fs.StringVar(&f.vector, "vector", "", "cue as a JSON array of numbers, or @FILE with one")
+	fs.StringSliceVar(&f.like, "like", nil, "cue as the ids of memories")
+	oneOf(c, &f.mode, "mode", "associative", "how the cue wakes memories", "associative", "similar", "recent")
+	oneOf(c, &f.order, "order", "score", "order of the results", "score", "time")
+	fs.Int32Var(&f.limit, "limit", 10, "most results, up to 1000")
+	fs.Int32Var(&f.budget, "budget", 0, "whole memories, best first, up to so many tokens; instead of --limit")
+	fs.BoolVar(&f.explain, "explain", false, "show what each stage gave to the score")
+	fs.BoolVar(&f.exact, "exact", false, "compare all vectors; --exact=false: never; left out: the engine chooses")
+	fs.StringVar(&f.now, "now", "", "moment to take as now")
+	fs.StringSliceVar(&f.include, "include", nil, "what else to bring: vector, links")
+	fs.StringSliceVar(&f.without, "without", nil, "stages to switch off: text, vector")
+	fs.DurationVar(&f.timeout, "timeout", 0, "how long the answer may take")
+	c.MarkFlagsMutuallyExclusive("limit", "budget")
+}
+
+func (f *recallFlags) cue(c *cobra.Command, s *session, args []string) (*engramv1.Cue, error) {
+	given := c.Flags().Changed
+	filter, err := f.filter.filter()
+	if err != nil {
+		return nil, err
+	}
+	cue := &engramv1.Cue{Ids: f.like, Mode: f.mode, Order: f.order, Include: f.include}
+	copyFilter(cue, filter)
+	if cue.Text, err = s.text(args); err != nil {
+		return nil, err
+	}
+	if cue.Vector, err = parseVector(f.vector); err != nil {
+		return nil, err
+	}
+	if cue.Now, err = stamp("now", f.now); err != nil {
+		return nil, err
+	}
+	if given("limit") {
+		cue.Limit = &f.limit
+	}
+	if given("budget") {
+		cue.Budget = &engramv1.Budget{Tokens: f.budget}
+	}
+	if given("exact") {
+		cue.Exact = &f.exact
+	}
+	if given("timeout") {
+		cue.Timeout = durationpb.New(f.timeout)
+	}
+	if f.explain {
+		cue.Explain = structpb.NewBoolValue(true)
+	}
+	for _, stage := range f.without {
+		if cue.Stages == nil {
+			cue.Stages = map[string]bool{}
+		}
+		cue.Stages[stage] = false
+	}
+	return cue, nil
+}
+
+// textWidth is how much of a text a table shows.
+const textWidth = 72
+
+// printRecall shows the results, and below each what its score is made of, when
+// that was asked for.
+func printRecall(s *session, a *engramv1.RecallResponse) error {
+	if len(a.GetResults()) == 0 {
+		_, err := fmt.Fprintln(s.out, "nothing found")
+		return err
+	}
+	t := table{header: []string{"SCORE", "WHEN", "ID", "MEMORY"}}
+	for _, r := range a.GetResults() {
+		m := r.GetMemory()
+		line := t.add(score(r.GetScore()), when(m), m.GetId(), gist(m))
+		if why := reasons(r.GetWhy()); why != "" {
+			line.below = append(line.below, why)
+		}
+	}
+	if err := t.print(s.out); err != nil {
+		return err
+	}
+	if a.GetPartial() {
+		_, err := fmt.Fprintln(s.out, "(the time ran out before all was looked at)")
+		return err
+	}
+	return nil
+}
+
+// score shows four digits: scores of some modes are small, but not nothing.
+func score(x float64) string { return strconv.FormatFloat(x, 'g', 4, 64) }
+
+// gist is a memory on one line: its title, if any, and the beginning of its text.
+func gist(m *engramv1.Memory) string {
+	text := m.GetText()
+	if m.GetTitle() != "" {
+		text = m.GetTitle() + ": " + text
+	}
+	if text == "" && m.GetFact() != nil {
+		text = m.GetFact().GetSubject() + " " + m.GetFact().GetAttribute() + ": " + m.GetFact().GetValue()
+	}
+	return cut(text, textWidth)
+}
+
+// reasons are the parts of a score, the largest first: "text 0.61 (chart)".
+func reasons(w *engramv1.Why) string {
+	parts := slices.Clone(w.GetParts())
+	slices.SortStableFunc(parts, func(a, b *engramv1.WhyPart) int {
+		switch {
+		case a.GetValue() > b.GetValue():
+			return -1
+		case a.GetValue() < b.GetValue():
+			return 1
+		}
+		return 0
+	})
+	var out []string
+	for _, p := range parts {
+		s := p.GetStage() + " " + score(p.GetValue())
+		if p.GetNote() != "" {
+			s += " (" + p.GetNote() + ")"
+		}
+		out = append(out, s)
+	}
+	return strings.Join(out, " + ")
+}
