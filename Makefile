@@ -1,0 +1,67 @@
+# One command says all: make test.
+#
+#   make build      the binary, in bin/engram
+#   make test       format, vet, staticcheck, all tests, the race detector, short fuzzing
+#   make bench      the measuring of record; figures and machine in bench/results
+#   make quality    recall on LoCoMo, HotpotQA and NPL (needs ENGRAM_DATA)
+#   make generate   the code that comes from the schema
+#   make fuzz-long  each fuzz target for ten minutes
+
+SHELL       := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+GO          ?= go
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# The bounds of make test: per fuzz target, and over all of them.
+FUZZ_SECONDS ?= 5
+FUZZ_TOTAL   ?= 180
+TEST_TIMEOUT ?= 10m
+
+.PHONY: all build test fmt vet staticcheck unit race fuzz fuzz-long bench quality generate clean
+
+all: build
+
+build:
+	$(GO) build -trimpath -ldflags="-s -w" -o bin/engram ./cmd/engram
+
+# The order is cheap first, so that a slip is told in seconds.
+test: fmt vet staticcheck unit race fuzz
+	@echo "make test: all is well"
+
+fmt:
+	@out=$$(gofmt -l $$(.ci/gofiles)); if [[ -n "$$out" ]]; then echo "not formatted; run gofmt -w on:"; echo "$$out"; exit 1; fi
+	@echo "gofmt: ok"
+
+vet:
+	$(GO) vet ./...
+
+# staticcheck is fetched and built once by the go command, outside of go.mod.
+staticcheck:
+	$(GO) run $(STATICCHECK) ./...
+
+unit:
+	ENGRAM_REQUIRE_TOOLS=1 $(GO) test -timeout $(TEST_TIMEOUT) ./...
+
+race:
+	@pkgs=$$(.ci/concurrent); echo "$(GO) test -race -short" $$pkgs; \
+	CGO_ENABLED=1 $(GO) test -race -short -timeout $(TEST_TIMEOUT) $$pkgs
+
+fuzz:
+	.ci/fuzz $(FUZZ_SECONDS) $(FUZZ_TOTAL)
+
+fuzz-long:
+	.ci/fuzz 600 864000
+
+bench:
+	$(GO) run ./bench/cmd/engram-bench write
+	$(GO) run ./bench/cmd/engram-bench recall
+	$(GO) run ./bench/cmd/engram-bench open
+
+quality:
+	$(GO) run ./bench/cmd/engram-bench quality
+
+generate:
+	$(GO) run ./proto/gen
+
+clean:
+	rm -rf bin dist
