@@ -49,7 +49,11 @@ func (s *Space) admit() error {
 		return err
 	}
 	t := s.db.towers.peek(s.id)
-	if t == nil || t.tail() < s.db.opts.TailBound {
+	if t == nil {
+		s.openSoon()
+		return nil
+	}
+	if t.tail() < s.db.opts.TailBound {
 		return nil
 	}
 	select {
@@ -62,6 +66,19 @@ func (s *Space) admit() error {
 	}
 	_ = t.catchUp(everything) // a broken index is told to readers, it does not stop writers
 	return nil
+}
+
+// openSoon opens the space's indexes behind a writer's back while there is room,
+// so that the first recall need not wait for all that is being written.
+func (s *Space) openSoon() {
+	if !s.db.towers.room(s.db.opts.MaxOpenSpaces) {
+		return
+	}
+	s.db.run.start("open space", func() {
+		if t, err := s.tower(context.Background()); err == nil {
+			s.db.towers.release(t)
+		} // whoever recalls is told what is wrong
+	})
 }
 
 // prepared is a memory that has been checked and turned into bytes, on its

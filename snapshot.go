@@ -49,7 +49,9 @@ func (t *tower) open(ctx context.Context) error {
 	if err := t.load(v); err != nil {
 		t.space.db.opts.Logger.Info("indexes are built from the state", "space", t.space.name, "reason", err)
 		t.clear()
-		return t.build(ctx, v)
+		if err := t.build(ctx, v); err != nil {
+			return err
+		}
 	}
 	return t.readVectors(ctx, v)
 }
@@ -72,32 +74,91 @@ func (t *tower) load(v *store.View) error {
 	})
 }
 
-// build makes the indexes from the state.
+// build makes the indexes from the state: nodes and heads lie in the same order,
+// so they are read in two sweeps, and words are taken apart side by side.
 func (t *tower) build(ctx context.Context, v *store.View) error {
 	m, err := v.Meta(t.space.id)
 	if err != nil {
 		return err
 	}
+	var nodes []*store.Node
 	err = v.Nodes(t.space.id, 0, func(n *store.Node) (bool, error) {
-		if n.Kind == memory.KindEntity {
-			return true, ctx.Err()
+		if n.Kind != memory.KindEntity {
+			nodes = append(nodes, n)
 		}
-		in, err := t.content(v, n, nil)
-		if err != nil {
-			return false, err
-		}
-		if in == nil {
-			return false, damaged(t.space, n, errors.New("it is missing"))
-		}
-		t.put(n, in)
 		return true, ctx.Err()
 	})
+	if err == nil {
+		err = t.buildFrom(ctx, v, nodes)
+	}
 	if err != nil {
-		return err
+		return opening(ctx, err)
 	}
 	t.applied = m.LSN
 	t.facets.Purge(m.LSN)
 	return nil
+}
+
+// buildStep is how many memories are taken apart before they are indexed.
+const buildStep = 1024
+
+// buildFrom indexes the nodes, which are in the order of their heads.
+func (t *tower) buildFrom(ctx context.Context, v *store.View, nodes []*store.Node) error {
+	heads := make([][]byte, 0, buildStep)
+	var failed error
+	flush := func() bool {
+		failed = t.buildPart(nodes[:len(heads)], heads)
+		nodes, heads = nodes[len(heads):], heads[:0]
+		return failed == nil
+	}
+	err := v.Heads(t.space.id, func(o memory.Ordinal, version uint32, b []byte) bool {
+		if len(heads) == len(nodes) {
+			return false
+		}
+		if n := nodes[len(heads)]; n.Ordinal != o || n.Version != version {
+			return ctx.Err() == nil // of an earlier version, or of an entity
+		}
+		heads = append(heads, bytes.Clone(b))
+		return len(heads) < buildStep || flush()
+	})
+	if err != nil || failed != nil {
+		return errors.Join(err, failed)
+	}
+	if !flush() {
+		return failed
+	}
+	if len(nodes) > 0 && ctx.Err() == nil {
+		return damaged(t.space, nodes[0], errors.New("it is missing"))
+	}
+	return ctx.Err()
+}
+
+func (t *tower) buildPart(nodes []*store.Node, heads [][]byte) error {
+	parts := make([]*indexed, len(nodes))
+	bad := make(map[int]error)
+	prepareAll(len(nodes), func(i int) error {
+		e, err := store.DecodeEpisode(heads[i])
+		if err != nil {
+			return damaged(t.space, nodes[i], err)
+		}
+		parts[i] = &indexed{episode: &e, document: t.analyzer.Analyze(e.Title, searched(&e))}
+		return nil
+	}, bad)
+	for i, n := range nodes {
+		if bad[i] != nil {
+			return bad[i]
+		}
+		t.put(n, parts[i])
+	}
+	return nil
+}
+
+// opening turns the end of a context into what it means for an open.
+func opening(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return contextError(ctx, "the space did not open in time")
+	}
+	return err
 }
 
 // readVectors reads the vectors of all live slots in one sweep.
@@ -113,10 +174,10 @@ func (t *tower) readVectors(ctx context.Context, v *store.View) error {
 		}
 		return ctx.Err() == nil
 	})
-	if err == nil && ctx.Err() != nil {
-		err = contextError(ctx, "the space did not open in time")
+	if err == nil {
+		err = ctx.Err()
 	}
-	return err
+	return opening(ctx, err)
 }
 
 // save writes a snapshot of a tower when its changes since the last are worth

@@ -378,6 +378,13 @@ func (ts *towers) release(t *tower) {
 	t.holders--
 }
 
+// room says whether another space may be open without one being closed.
+func (ts *towers) room(most int) bool {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	return len(ts.byID) < most
+}
+
 // peek gives the tower if it is open, without holding it.
 func (ts *towers) peek(id memory.SpaceID) *tower {
 	ts.mu.Lock()

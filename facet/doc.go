@@ -32,7 +32,7 @@
 //     it by the births and deaths since, so it costs what has changed and not
 //     what there is.
 //
-// Tried and left: sorted numbers instead of columns (a wide range costs the
+// Considered and left: sorted numbers instead of columns (a wide range costs the
 // same, a Put several times more); one roaring bitmap for each value (200 bytes
 // each, which an id in metadata makes a million of); roaring as the result (to
 // test a bit in it, as the vector scan does, is slow).

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -35,6 +36,43 @@ func BenchmarkREST(b *testing.B) {
 				r := httptest.NewRequest(c.method, c.path, strings.NewReader(c.body))
 				s.ServeHTTP(&sink{h: http.Header{}}, r)
 			}
+		})
+	}
+}
+
+// BenchmarkLoopback is requests over TCP, the client on the same cores.
+func BenchmarkLoopback(b *testing.B) {
+	s := newServer(b)
+	id := remember(b, s, `{"text":"the otters at the harbour"}`)
+	ts := httptest.NewServer(s)
+	defer ts.Close()
+	tr := &http.Transport{MaxIdleConnsPerHost: 64}
+	defer tr.CloseIdleConnections()
+	for _, c := range []struct{ name, method, path, body string }{
+		{"version", "GET", "/v1/version", ""},
+		{"get", "GET", "/v1/spaces/default/memories/" + id, ""},
+		{"recall", "POST", "/v1/spaces/default/recall", `{"text":"otters","limit":1,"mode":"similar"}`},
+		{"remember", "POST", "/v1/spaces/default/memories", `{"text":"a cat sat on the mat"}`},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.SetParallelism(8)
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					r, err := http.NewRequest(c.method, ts.URL+c.path, strings.NewReader(c.body))
+					if err != nil {
+						b.Error(err)
+						return
+					}
+					a, err := tr.RoundTrip(r)
+					if err != nil {
+						b.Error(err)
+						return
+					}
+					_, _ = io.Copy(io.Discard, a.Body)
+					_ = a.Body.Close()
+				}
+			})
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "req/s")
 		})
 	}
 }

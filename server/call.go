@@ -35,7 +35,8 @@ type Call struct {
 
 	err   *memory.Error // what went wrong
 	began time.Time
-	timer *time.Timer // ends the request; nil in process
+	timer *time.Timer              // ends the request; nil in process
+	conn  *http.ResponseController // nil in process
 	most  time.Duration
 }
 
@@ -131,6 +132,29 @@ func (c *Call) allow(d time.Duration, field string) error {
 	}
 	c.timer.Reset(max(d-time.Since(c.began), 0))
 	return nil
+}
+
+// untimed takes the request's deadlines away, for a stream, which has no end.
+func (c *Call) untimed() {
+	if c.timer == nil {
+		return
+	}
+	c.timer.Stop()
+	_ = c.conn.SetReadDeadline(time.Time{}) // not every connection has deadlines
+	_ = c.conn.SetWriteDeadline(time.Time{})
+}
+
+// within gives a write of a stream its time: the client reads it or is cut off.
+// Between two writes there is no deadline, as HTTP/2 ends a stream at one even
+// when nothing is being written.
+func (c *Call) within(patience time.Duration, write func() error) error {
+	if c.conn == nil {
+		return write()
+	}
+	_ = c.conn.SetWriteDeadline(time.Now().Add(patience)) // not every connection has deadlines
+	err := write()
+	_ = c.conn.SetWriteDeadline(time.Time{})
+	return err
 }
 
 // version reads the If-Match of a memory, an entity or a link: 0 for any.

@@ -94,7 +94,9 @@ func TestPanic(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	boom := unary(func(context.Context, *engramv1.GetVersionRequest) (*engramv1.GetVersionResponse, error) { panic("boom") })
+	boom := unary(func(context.Context, *engramv1.GetVersionRequest) (*engramv1.GetVersionResponse, error) {
+		panic("boom")
+	})
 	s.router.routes[1] = append(s.router.routes[1], &route{endpoint: boom, verb: "boom", method: "GET", segments: []segment{{word: "boom"}}})
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, httptest.NewRequest("GET", "/boom", nil))

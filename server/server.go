@@ -186,15 +186,14 @@ func (s *Server) stream(ctx context.Context) (_ context.Context, release func(),
 		return nil, nil, memory.Errorf(memory.KindBusy, codeTooManyStreams, "%d streams are open, which is the most", s.o.MaxStreams)
 	}
 	s.open.Add(1)
-	c := callOf(ctx)
-	if c.timer != nil {
-		c.timer.Stop() // a stream has no end of its own
-	}
+	s.inFlight.Add(-1) // it waits, mostly; it has a bound of its own
+	callOf(ctx).untimed()
 	ctx, cancel := context.WithCancelCause(ctx)
 	unhook := context.AfterFunc(s.stopped, func() { cancel(errStopping) })
 	return ctx, func() {
 		unhook()
 		cancel(nil)
+		s.inFlight.Add(1) // which ServeHTTP counts out
 		s.streams.Add(-1)
 		s.open.Done()
 	}, nil
@@ -209,7 +208,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := &recorder{ResponseWriter: w, call: c}
 	ctx, cancel := context.WithCancelCause(context.WithValue(r.Context(), callKey{}, c))
 	defer cancel(nil)
-	c.most = s.o.MaxRequestTimeout
+	c.most, c.conn = s.o.MaxRequestTimeout, http.NewResponseController(w)
 	c.timer = time.AfterFunc(s.o.RequestTimeout, func() { cancel(errRequestTimeout) })
 	defer c.timer.Stop()
 	body := s.boundBody(rec, r)

@@ -166,9 +166,12 @@ func (b subscriber) Subscribe(ctx context.Context, r *engramv1.SubscribeRequest,
 	if err != nil {
 		return err
 	}
-	callOf(ctx).writeHeaders(out.ResponseHeader())
-	if err := out.Send(nil); err != nil { // the headers, before there is an event
+	c := callOf(ctx)
+	send := func(e *engramv1.Event, _ bool) error {
+		return c.within(b.s.o.WriteTimeout, func() error { return out.Send(e) })
+	}
+	if err := send(nil, false); err != nil { // the headers, before there is an event
 		return err
 	}
-	return f.run(ctx, func(e *engramv1.Event, _ bool) error { return out.Send(e) })
+	return f.run(ctx, send)
 }

@@ -27,13 +27,13 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, c *Call, rt *rou
 		return
 	}
 	defer release()
-	out := &eventWriter{w: w, rc: http.NewResponseController(w), patience: s.o.WriteTimeout}
+	out := &eventWriter{w: w, call: c, patience: s.o.WriteTimeout}
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no")
 	w.WriteHeader(http.StatusOK)
-	if err := out.flush(); err != nil {
+	if err := out.write(); err != nil { // the headers, before there is an event
 		return // the client is gone
 	}
 	if err := f.run(ctx, out.send); err != nil && !out.broken {
@@ -93,7 +93,7 @@ func subscribeRequest(r *http.Request, rt *route, parts []string) (*engramv1.Sub
 // is broken: the client has gone or hangs.
 type eventWriter struct {
 	w        http.ResponseWriter
-	rc       *http.ResponseController
+	call     *Call
 	patience time.Duration
 	buf      []byte
 	broken   bool
@@ -121,16 +121,12 @@ func (o *eventWriter) fail(c *Call) {
 }
 
 func (o *eventWriter) write() error {
-	_ = o.rc.SetWriteDeadline(time.Now().Add(o.patience)) // not every writer has one
-	if _, err := o.w.Write(o.buf); err != nil {
-		o.broken = true
-		return err
-	}
-	return o.flush()
-}
-
-func (o *eventWriter) flush() error {
-	err := o.rc.Flush()
+	err := o.call.within(o.patience, func() error {
+		if _, err := o.w.Write(o.buf); err != nil {
+			return err
+		}
+		return http.NewResponseController(o.w).Flush()
+	})
 	o.broken = o.broken || err != nil
 	return err
 }

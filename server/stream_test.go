@@ -235,21 +235,8 @@ func TestShutdownEndsStreams(t *testing.T) {
 func TestShutdownFinishesRequests(t *testing.T) {
 	s := newServer(t)
 	addr := listen(t, s)
-	c, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c, in := halfARequest(t, addr)
 	defer func() { _ = c.Close() }()
-	const body = `{"text":"in flight"}`
-	// Expect: 100-continue tells that the server reads the body now.
-	if _, err := io.WriteString(c, "POST "+space+"/memories HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 20\r\n\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	in := bufio.NewReader(c)
-	if line, err := in.ReadString('\n'); err != nil || !strings.Contains(line, "100") {
-		t.Fatalf("%q %v", line, err)
-	}
-	_, _ = in.ReadString('\n')
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.Shutdown(context.Background()) }()
 	for { // until it takes no more
@@ -257,7 +244,7 @@ func TestShutdownFinishesRequests(t *testing.T) {
 			break
 		}
 	}
-	if _, err := io.WriteString(c, body); err != nil {
+	if _, err := io.WriteString(c, `{"text":"in flight"}`); err != nil {
 		t.Fatal(err)
 	}
 	a, err := http.ReadResponse(in, nil)
@@ -268,6 +255,26 @@ func TestShutdownFinishesRequests(t *testing.T) {
 	if err := <-stopped; err != nil {
 		t.Error(err)
 	}
+}
+
+// halfARequest sends a request to remember 20 bytes without them, and returns when
+// the server waits for them.
+func halfARequest(t *testing.T, addr string) (net.Conn, *bufio.Reader) {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// With Expect: 100-continue the server tells that it reads the body now.
+	if _, err := io.WriteString(c, "POST "+space+"/memories HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 20\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	in := bufio.NewReader(c)
+	if line, err := in.ReadString('\n'); err != nil || !strings.Contains(line, "100") {
+		t.Fatalf("%q %v", line, err)
+	}
+	_, _ = in.ReadString('\n')
+	return c, in
 }
 
 // TestHangingClient: one that sends half a body is told so, and cut off.
@@ -316,8 +323,8 @@ func TestKeepAliveAfterDeadline(t *testing.T) {
 func TestBusy(t *testing.T) {
 	s := newServer(t, func(o *server.Options) { o.MaxInFlight = 1 })
 	addr := listen(t, s)
-	_, hangUp := subscribe(t, addr, space+"/events") // is worked on all the time
-	defer hangUp()
+	c, _ := halfARequest(t, addr)
+	defer func() { _ = c.Close() }()
 	a := do(t, s, "GET", space, "")
 	if a.status != 429 || a.failure()["code"] != "too_many_requests" || a.failure()["retriable"] != true || a.header.Get("Retry-After") == "" {
 		t.Errorf("%d %s", a.status, a.body)
@@ -341,7 +348,8 @@ func TestRPC(t *testing.T) {
 	for name, options := range map[string][]connect.ClientOption{"connect": nil, "connect-json": {connect.WithProtoJSON()}, "grpc": {connect.WithGRPC()}, "grpc-web": {connect.WithGRPCWeb()}} {
 		t.Run(name, func(t *testing.T) {
 			s := newServer(t)
-			c := engramv1connect.NewEngramServiceClient(client(t, true), "http://"+listen(t, s), options...)
+			addr := listen(t, s) // before the client: what is made last goes first, and an idle connection would be waited for
+			c := engramv1connect.NewEngramServiceClient(client(t, true), "http://"+addr, options...)
 			ctx, info := connect.NewClientContext(context.Background())
 			info.RequestHeader().Set("Idempotency-Key", "k")
 			w, err := c.Remember(ctx, &engramv1.RememberRequest{Space: "default", Memory: &engramv1.MemoryInput{Id: "m", Text: "otters"}})

@@ -31,10 +31,10 @@ import (
 // the disk at least; a chunk that is there and wrong is damaged.
 //
 // BUG(store): After a crash, the end of the newest log (what was synced last)
-// can still be lost without a word in three ways: the log is cut or removed, or
-// just the damaged chunk has a sector that is all zeros, or the damage makes its
-// length point behind the end of the file. Nothing written later vouches for
-// that end. After a clean close the note (note.go) does.
+// can still be lost without a word when the log or the version history is cut or
+// the log removed, or when just the damaged chunk has a sector that is all zeros:
+// nothing written later vouches for that end. After a clean close the note
+// (note.go) does.
 const (
 	logBlock    = 32 << 10
 	logHeader   = 19
@@ -184,8 +184,8 @@ func (f logFormat) torn(b []byte, p int) bool {
 	if !ok {
 		next = p + f.header
 	}
-	if next > len(b) {
-		return true
+	if next > len(b) { // cut short, unless just the length is wrong, which the checksum leaves out
+		return p+f.header > len(b) || binary.LittleEndian.Uint32(b[p:]) != chunkSum(b[p+6:])
 	}
 	for s := p; s < next; {
 		end := min((s/diskSector+1)*diskSector, next)

@@ -179,6 +179,7 @@ func checkLogs(fs vfs.FS, dir string) (damage []error, err error) {
 		return append(damage, damagedFile(fs.PathJoin(store, "marker.manifest"), 0, errors.New("it is missing, so that the tables are not known"))), nil
 	}
 	if manifest != "" {
+		damage = append(damage, checkMarkers(fs, store, names)...)
 		damage = checkLog(damage, fs, fs.PathJoin(store, manifest), scanHistory)
 	}
 	for i, n := range logs {
@@ -186,6 +187,31 @@ func checkLogs(fs vfs.FS, dir string) (damage []error, err error) {
 		damage = checkLog(damage, fs, fs.PathJoin(store, fmt.Sprintf("%06d.log", n)), func(b []byte) *tear { return scanLog(b, uint32(n), last) })
 	}
 	return damage, nil
+}
+
+// checkMarkers looks at the small files round the tables, whose damage Pebble
+// reports without saying where.
+func checkMarkers(fs vfs.FS, store string, names []string) (damage []error) {
+	marked, tables := false, false
+	for _, n := range names {
+		marked = marked || strings.HasPrefix(n, "marker.format-version.")
+		tables = tables || strings.HasSuffix(n, ".sst")
+		if !strings.HasPrefix(n, "OPTIONS-") {
+			continue
+		}
+		path := fs.PathJoin(store, n)
+		b, err := readFile(fs, path)
+		if err == nil {
+			err = new(pebble.Options).Parse(string(b), &pebble.ParseHooks{SkipUnknown: func(_, _ string) bool { return true }})
+		}
+		if err != nil {
+			damage = append(damage, damagedFile(path, 0, err).Hinted("the file only notes the settings of the last run: it can be removed"))
+		}
+	}
+	if tables && !marked {
+		damage = append(damage, damagedFile(fs.PathJoin(store, "marker.format-version"), 0, errors.New("it is missing")))
+	}
+	return damage
 }
 
 func checkLog(damage []error, fs vfs.FS, path string, scan func([]byte) *tear) []error {

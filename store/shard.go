@@ -207,6 +207,11 @@ func (s *Shard) pebbleOptions() *pebble.Options {
 	}
 	p.EventListener = &pebble.EventListener{
 		BackgroundError: func(err error) { o.Log.Error("store: background error", "error", err) },
+		// A damaged block is the answer of the read that met it; by default Pebble
+		// ends the process.
+		DataCorruption: func(i pebble.DataCorruptionInfo) {
+			o.Log.Error("store: damaged table", "file", i.Path, "error", i.Details)
+		},
 		WriteStallBegin: func(i pebble.WriteStallBeginInfo) { s.stats.stalled.Store(true) },
 		WriteStallEnd:   func() { s.stats.stalled.Store(false) },
 		TableDeleted:    func(pebble.TableDeleteInfo) { s.noteCleaned() },

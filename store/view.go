@@ -141,6 +141,19 @@ func (v *View) Head(space memory.SpaceID, o memory.Ordinal, version uint32) (hea
 	return v.d.get(headKey(space, o, version))
 }
 
+// Heads calls f for each stored head with its node and version, in order, until
+// f says false. The bytes belong to the view: f copies what it keeps.
+func (v *View) Heads(space memory.SpaceID, f func(o memory.Ordinal, version uint32, b []byte) bool) error {
+	return v.payloads(space, tableHead, f)
+}
+
+func (v *View) payloads(space memory.SpaceID, t table, f func(o memory.Ordinal, version uint32, b []byte) bool) error {
+	prefix := key(space, t)
+	return scanRange(v.d.r, prefix, prefixEnd(prefix), func(k, b []byte) bool {
+		return f(memory.Ordinal(binary.BigEndian.Uint32(k[headerSize:])), binary.BigEndian.Uint32(k[headerSize+4:]), b)
+	})
+}
+
 // Vector reads a vector by the version under which it lies (Node.Vector).
 func (v *View) Vector(space memory.SpaceID, o memory.Ordinal, version uint32) ([]float32, error) {
 	b, _, err := v.d.get(vectorKey(space, o, version))
@@ -150,10 +163,7 @@ func (v *View) Vector(space memory.SpaceID, o memory.Ordinal, version uint32) ([
 // Vectors calls f for each stored vector with its node and version, until f
 // says false. The bytes belong to the view: f copies what it keeps.
 func (v *View) Vectors(space memory.SpaceID, f func(o memory.Ordinal, version uint32, b []byte) bool) error {
-	prefix := key(space, tableVector)
-	return scanRange(v.d.r, prefix, prefixEnd(prefix), func(k, b []byte) bool {
-		return f(memory.Ordinal(binary.BigEndian.Uint32(k[headerSize:])), binary.BigEndian.Uint32(k[headerSize+4:]), b)
-	})
+	return v.payloads(space, tableVector, f)
 }
 
 // Link reads a link; nil when there is none.

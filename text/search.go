@@ -163,6 +163,7 @@ type search struct {
 	cursors []cursor
 	wanted  []wanted
 	next    int     // wanted slots before it have been collected
+	denied  int     // scores of this window that passed the bar and not the filter
 	best    []Hit   // a heap with the worst on top once it holds limit hits
 	bar     float64 // a score below it cannot enter best
 	scores  [window]float64
@@ -181,7 +182,7 @@ var searchPool = sync.Pool{New: func() any { return new(search) }}
 // release gives the working memory back, holding on to nothing of the index. The scores are zero between searches.
 func (s *search) release() {
 	clear(s.cursors)
-	s.core, s.allow, s.next = nil, nil, 0
+	s.core, s.allow, s.next, s.denied = nil, nil, 0, 0
 	s.cursors, s.wanted, s.best = s.cursors[:0], s.wanted[:0], s.best[:0]
 	if cap(s.cursors) > maxScratchHits {
 		s.cursors = nil
@@ -283,30 +284,49 @@ func (c *cursor) addTo(scores *[window]float64, k norms, lengths []uint32, base 
 
 // collect offers the scores of the touched groups and wipes them.
 func (s *search) collect(base, touched uint64) {
+	wary := s.denied > window/16
+	s.denied = 0
 	for ; touched != 0; touched &= touched - 1 {
 		at := bits.TrailingZeros64(touched) * group
-		scores, docs := s.scores[at:at+group], s.core.docs[int(base)+at:]
-		for good := atLeast(scores, s.bar); good != 0; good &= good - 1 {
-			i := bits.TrailingZeros64(good)
-			if s.allow == nil || s.allow.Test(uint(docs[i])) {
-				s.consider(uint32(base)+uint32(at+i), scores[i])
+		scores, docs, first := s.scores[at:at+group], s.core.docs[int(base)+at:], uint32(base)+uint32(at)
+		if wary {
+			s.collectWarily(scores, docs, first)
+		} else {
+			for i, score := range scores {
+				if score >= s.bar && s.allows(docs[i]) {
+					s.offer(first+uint32(i), score)
+				}
 			}
 		}
 		clear(scores)
 	}
 }
 
-// atLeast returns which of a group's scores reach the bar. It has no branch: a filter that forbids what scores best
-// keeps the bar low, and whether a score reaches it is then anyone's guess.
-func atLeast(scores []float64, bar float64) (good uint64) {
+// collectWarily is the inner loop of collect without a branch on the scores. Where the filter has just forbidden what
+// scores best, the bar stays low, whether a score reaches it is anyone's guess, and guessing wrong is what takes long.
+func (s *search) collectWarily(scores []float64, docs []uint32, first uint32) {
+	var good uint64
 	for i, score := range scores {
 		var reaches uint64
-		if score >= bar {
+		if score >= s.bar {
 			reaches = 1
 		}
-		good |= reaches << (i & 63)
+		good |= reaches << (i % group)
 	}
-	return good
+	for ; good != 0; good &= good - 1 {
+		if i := bits.TrailingZeros64(good); s.allows(docs[i]) {
+			s.consider(first+uint32(i), scores[i])
+		}
+	}
+}
+
+// allows says whether the filter allows a document, and counts those it does not.
+func (s *search) allows(doc uint32) bool {
+	if s.allow == nil || s.allow.Test(uint(doc)) {
+		return true
+	}
+	s.denied++
+	return false
 }
 
 // collectWanted offers the scores of the wanted slots of a window and wipes the touched groups.

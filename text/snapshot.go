@@ -34,8 +34,8 @@ var ErrOutdated = errors.New("text: index snapshot of another format or analysis
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Save writes a snapshot of the moment at which it is called. Writers wait only while it takes its view, a few
-// milliseconds a million postings; searches never do; nothing is locked while it writes. The error is w's.
+// Save writes a snapshot of the moment at which it is called. Writers wait only while it takes its view, in
+// proportion to the number of terms; searches never do; nothing is locked while it writes. The error is w's.
 func (x *Index) Save(w io.Writer) error {
 	v := x.view()
 	f := frameWriter{w: w}

@@ -54,7 +54,7 @@ Times: ` + timeHelp + `.`,
 	c.Flags().BoolVar(&f.all, "all", false, "every memory, however many")
 	c.Flags().StringVar(&f.token, "page-token", "", "go on where an earlier list ended")
 	c.Flags().StringSliceVar(&f.include, "include", nil, "what else to bring: vector, links")
-	c.MarkFlagsMutuallyExclusive("all", "limit")
+	notBoth(c, "all", "limit")
 	return c
 }
 

@@ -69,7 +69,7 @@ func (f *recallFlags) add(c *cobra.Command) {
 	fs.StringSliceVar(&f.include, "include", nil, "what else to bring: vector, links")
 	fs.StringSliceVar(&f.without, "without", nil, "stages to switch off: text, vector")
 	fs.DurationVar(&f.timeout, "timeout", 0, "how long the answer may take")
-	c.MarkFlagsMutuallyExclusive("limit", "budget")
+	notBoth(c, "limit", "budget")
 }
 
 func (f *recallFlags) cue(c *cobra.Command, s *session, args []string) (*engramv1.Cue, error) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -29,7 +30,6 @@ Exit status: ` + exitHelp,
 		SilenceErrors: true, // report says it, in one line
 		SilenceUsage:  true,
 	}
-	root.SetVersionTemplate("engram {{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
 	root.PersistentFlags().String("config", "", "settings file, YAML or TOML (default $ENGRAM_CONFIG, then ~/.config/engram/config.*, then /etc/engram/config.*)")
 	root.AddGroup(&cobra.Group{ID: "memory", Title: "Memories:"}, &cobra.Group{ID: "run", Title: "Running it:"})
@@ -49,9 +49,16 @@ func addGroup(root *cobra.Command, group string, commands ...*cobra.Command) {
 // flags are looked at: they belong to a command that we do not know.
 func execute(ctx context.Context, root *cobra.Command, args []string) error {
 	root.InitDefaultHelpCmd()
+	root.SetHelpCommandGroupID("run")
 	root.InitDefaultCompletionCmd(args...)
+	if c, _, err := root.Find([]string{"completion"}); err == nil {
+		c.GroupID = "run"
+		group(c) // it has its shells already
+	}
 	root.SetArgs(args)
-	if _, _, err := root.Find(args); err != nil {
+	// The shell's questions go to a command that cobra adds in Execute.
+	asked := len(args) > 0 && strings.HasPrefix(args[0], cobra.ShellCompRequestCmd)
+	if _, _, err := root.Find(args); err != nil && !asked {
 		return unknownCommand(root, firstWord(args))
 	}
 	return root.ExecuteContext(ctx)
@@ -96,6 +103,10 @@ func group(c *cobra.Command, children ...*cobra.Command) *cobra.Command {
 // flagError turns what pflag says about a flag into a usage error that names the
 // nearest flag.
 func flagError(c *cobra.Command, err error) error {
+	var wrong *pflag.InvalidValueError
+	if errors.As(err, &wrong) {
+		return usage("--%s: %q is not %s", wrong.GetFlag().Name, wrong.GetValue(), valueWords(wrong.GetFlag().Value.Type()))
+	}
 	f := usage("%s", err)
 	name, ok := strings.CutPrefix(err.Error(), "unknown flag: --")
 	if !ok {
@@ -107,6 +118,36 @@ func flagError(c *cobra.Command, err error) error {
 		return f.hinted("did you mean --%s?", near)
 	}
 	return f.hinted("see %s --help", c.CommandPath())
+}
+
+// valueWords says what a flag of a type takes.
+func valueWords(kind string) string {
+	switch kind {
+	case "bool":
+		return "true or false"
+	case "duration":
+		return "a time such as 90s, 10m or 2h"
+	case "int", "int32":
+		return "a whole number"
+	case "uint32":
+		return "a whole number of at least 0"
+	}
+	return "a number"
+}
+
+// notBoth makes two flags exclude each other. Cobra can do that too, but in words
+// that only its authors understand.
+func notBoth(c *cobra.Command, a, b string) {
+	before := c.PreRunE
+	c.PreRunE = func(c *cobra.Command, args []string) error {
+		if c.Flags().Changed(a) && c.Flags().Changed(b) {
+			return usage("--%s and --%s exclude each other", a, b)
+		}
+		if before != nil {
+			return before(c, args)
+		}
+		return nil
+	}
 }
 
 // takes checks the number of arguments; names is how usage calls them, one word

@@ -103,7 +103,7 @@ func start(dir string, env []string, ready string, args ...string) (*process, er
 			_ = p.cmd.Wait()
 			return nil, fmt.Errorf("engram %s ended before it was ready: %s%s", strings.Join(args, " "), &p.stdout, &p.stderr)
 		}
-		if match.MatchString(line) {
+		if match.MatchString(strings.TrimSuffix(line, "\n")) {
 			break
 		}
 	}

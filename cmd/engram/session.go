@@ -53,7 +53,7 @@ func client(c *cobra.Command, a access, run func(ctx context.Context, s *session
 	c.Flags().StringVar(&data, "data", "", "open this directory in process, without a server")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the API's JSON")
 	_ = c.MarkFlagDirname("data")
-	c.MarkFlagsMutuallyExclusive("data", "server")
+	notBoth(c, "data", "server")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		set, err := loadSettings(c.Flags())
 		if err != nil {

@@ -112,7 +112,7 @@ var libraries = []library{
 	{"github.com/bits-and-blooms/bitset", []string{"facet", "text", "ann", "graph", "recall", ""}, "sets of ordinals are for indexes and those who ask them"},
 	{"github.com/blevesearch/snowballstem", []string{"text"}, "stems are made where words are analysed, or a query and an index would differ"},
 	{"github.com/clipperhouse/uax29/v2", []string{"text"}, "words are cut in one place, or a query and an index would differ"},
-	{"golang.org/x/text", []string{"text", "embed"}, "words are folded in one place, or a query and an index would differ"},
+	{"golang.org/x/text", []string{"text", "embed", ""}, "words are folded where they are analysed, names of entities where they are matched"},
 	{"github.com/cespare/xxhash/v2", []string{"store", "backup", "text", "ann", "facet", "graph", "embed", ""}, "checksums are for those who write files"},
 	{"github.com/klauspost/compress", []string{"store", "backup", "bench", "lab"}, "compression is for those who write files"},
 	{"golang.org/x/sys", []string{"vector", "store", "ops", "bench"}, "the processor and the disk are asked where they are used"},
