@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -55,7 +56,7 @@ func scripts(dir string, setup func(*testscript.Env) error) testscript.Params {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"start": startCmd, "stop": stopCmd, "kill": killCmd, "status": statusCmd,
+			"start": startCmd, "stop": stopCmd, "kill": killCmd, "status": statusCmd, "damage": damageCmd,
 		},
 	}
 }
@@ -177,15 +178,33 @@ func statusCmd(ts *testscript.TestScript, neg bool, args []string) {
 	err := ts.Exec("engram", args[1:]...)
 	got := 0
 	var exit *exec.ExitError
-	if err != nil {
-		e, ok := err.(*exec.ExitError)
-		if !ok {
-			ts.Fatalf("engram: %v", err)
-		}
-		exit = e
+	if errors.As(err, &exit) {
 		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
 	}
 	if fmt.Sprint(got) != args[0] {
 		ts.Fatalf("engram %s: status %d, want %s", strings.Join(args[1:], " "), got, args[0])
 	}
+}
+
+// damageCmd: damage DIR flips a bit in the middle of the largest table.
+func damageCmd(ts *testscript.TestScript, _ bool, args []string) {
+	var largest string
+	var body []byte
+	ts.Check(filepath.WalkDir(ts.MkAbs(args[0]), func(path string, d os.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".sst" {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if len(b) > len(body) {
+			largest, body = path, b
+		}
+		return err
+	}))
+	if largest == "" {
+		ts.Fatalf("there is no table in %s", args[0])
+	}
+	body[len(body)/2] ^= 1
+	ts.Check(os.WriteFile(largest, body, 0o666))
 }

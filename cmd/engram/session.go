@@ -87,15 +87,21 @@ func (s *session) open(ctx context.Context, data, address string, a access) (clo
 	return db.Close, nil
 }
 
-// openData opens the database in a directory; inUse is the hint when another
+// openData opens the database in a directory; hint is what to do when another
 // process has it.
-func openData(ctx context.Context, dir string, o engram.Options, inUse string) (*engram.DB, error) {
+func openData(ctx context.Context, dir string, o engram.Options, hint string) (*engram.DB, error) {
 	db, err := engram.Open(ctx, dir, o)
+	return db, inUse(err, dir, hint)
+}
+
+// inUse makes the error of a directory that is taken say which it is and what to
+// do; other errors stay as they are.
+func inUse(err error, dir, hint string) error {
 	var m *memory.Error
 	if errors.As(err, &m) && m.Code == "data_in_use" {
-		return nil, failed(exitNotNow, "%s is in use by another process", dir).hinted("%s", inUse)
+		return failed(exitNotNow, "%s is in use by another process", dir).hinted("%s", hint)
 	}
-	return db, err
+	return err
 }
 
 // dial makes the client of a server. Nothing is sent yet.
