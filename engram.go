@@ -19,7 +19,7 @@ type DB struct {
 	run   runner
 	jobs  jobs
 
-	// spaces is changed only after the record that says so is on disk. Lock
+	// spaces follows the records of space 0, once they are on disk. Lock
 	// order: spaces, then towers, then a tower's own.
 	spaces struct {
 		sync.RWMutex
@@ -99,21 +99,24 @@ func (db *DB) start(ctx context.Context) error {
 	return nil
 }
 
-// know makes a space known to every door.
-func (db *DB) know(st *store.SpaceState) *Space {
+// know makes a space, or new settings of one, known to every door.
+func (db *DB) know(st *store.SpaceState) {
 	db.spaces.Lock()
 	defer db.spaces.Unlock()
-	s := &Space{db: db, id: st.ID, name: st.Name}
+	s := db.spaces.byID[st.ID]
+	if s == nil {
+		s = &Space{db: db, id: st.ID, name: st.Name}
+		db.spaces.byName[st.Name], db.spaces.byID[st.ID] = s, s
+	}
 	s.state.Store(st)
-	db.spaces.byName[st.Name] = s
-	db.spaces.byID[st.ID] = s
-	return s
 }
 
 // Close waits for running writes, saves the indexes and closes the files.
-// Calls that come later fail with unavailable.
+// Calls that come later fail with unavailable, a second Close too.
 func (db *DB) Close() error {
-	db.run.stopping()
+	if !db.run.stopping() {
+		return memory.InOp("close", store.ErrClosed)
+	}
 	db.jobs.cancelAll()
 	db.towers.closeAll(db)
 	err := db.shard.Close()
@@ -178,13 +181,27 @@ func (r *runner) start(_ string, f func()) {
 	}()
 }
 
-func (r *runner) stopping() {
+// startUnlessClosing is start for work that a caller asks for, which must not
+// begin once Close waits: f is not run then, and the answer is false.
+func (r *runner) startUnlessClosing(name string, f func()) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.ended {
-		r.ended = true
-		close(r.stop)
+		r.start(name, f)
 	}
+	return !r.ended
+}
+
+// stopping tells all that the database closes; false when it did so before.
+func (r *runner) stopping() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ended {
+		return false
+	}
+	r.ended = true
+	close(r.stop)
+	return true
 }
 
 func (r *runner) closing() bool {

@@ -233,7 +233,7 @@ func (s *Space) entities(ctx context.Context, typ string, pageSize int, token st
 	if err := checkPageSize(&pageSize); err != nil {
 		return nil, "", err
 	}
-	call := store.DigestKey([]byte("entities"), []byte(typ))
+	call := s.call("entities", []byte(typ))
 	from := memory.Ordinal(0)
 	if token != "" {
 		tok, err := parsePageToken(token, call)

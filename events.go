@@ -66,6 +66,9 @@ func (s *Space) events(ctx context.Context, q EventQuery) ([]Event, memory.LSN, 
 	}
 	defer v.Close()
 	r := eventReader{space: s, v: v, q: &q, next: q.After}
+	if m, err := v.Meta(s.id); err != nil || q.After >= m.LSN {
+		return nil, q.After, err // nothing yet
+	}
 	if !q.Filter.IsEmpty() {
 		if err := r.selectMemories(ctx); err != nil {
 			return nil, 0, err
@@ -139,6 +142,7 @@ func (r *eventReader) read(rec *store.Record) error {
 		if rec.Kind == store.NodeRevised {
 			e.Type = EventUpdated
 		}
+		e.Kind = rec.Node.Kind.String()
 		return r.node(e, rec.Node.Ordinal, rec.Node.ID)
 	case store.NodesShown:
 		e.Type, e.Mode = EventUpdated, "restore"
@@ -174,7 +178,7 @@ func (r *eventReader) node(e Event, o memory.Ordinal, id memory.ID) error {
 	if !r.wants(e.Type) || !r.matches(o) {
 		return nil
 	}
-	e.ID, e.Kind = id, memory.KindEpisode.String()
+	e.ID = id
 	n, err := r.v.Node(r.space.id, o)
 	if err != nil {
 		return err
@@ -185,11 +189,26 @@ func (r *eventReader) node(e Event, o memory.Ordinal, id memory.ID) error {
 			return err
 		}
 	}
+	if e.Kind == "" {
+		if e.Kind, err = r.kindBefore(o, e.LSN); err != nil {
+			return err
+		}
+	}
 	if e.Entity != nil && r.selected != nil {
 		return nil
 	}
 	r.events = append(r.events, e)
 	return nil
+}
+
+// kindBefore is the kind of a node that ended at a record. History has it, but
+// for what is erased, which only memories are.
+func (r *eventReader) kindBefore(o memory.Ordinal, l memory.LSN) (string, error) {
+	n, err := r.v.NodeAt(r.space.id, o, l-1)
+	if err != nil || n == nil {
+		return memory.KindEpisode.String(), err
+	}
+	return n.Kind.String(), nil
 }
 
 // thing adds what stands.

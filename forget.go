@@ -3,6 +3,7 @@ package engram
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/bits-and-blooms/bitset"
@@ -74,6 +75,12 @@ func (s *Space) delete(ctx context.Context, id memory.ID, mode memory.ForgetMode
 	if err := id.Check("id"); err != nil {
 		return Forgotten{}, err
 	}
+	if mode == 0 {
+		mode = memory.Delete
+	}
+	if mode.String() == "" {
+		return Forgotten{}, memory.Invalid("word_unknown", "mode", "mode is %d; it can be suppress, delete, erase", mode)
+	}
 	if err := s.alive(); err != nil {
 		return Forgotten{}, err
 	}
@@ -111,18 +118,17 @@ func (s *Space) endMemories(ctx context.Context, op string, q ForgetQuery, wait 
 	if err := checkForget(&q); err != nil {
 		return Forgotten{}, err
 	}
-	ordinals, missing, err := s.meant(ctx, q, op == "restore")
+	targets, missing, err := s.meant(ctx, q, op == "restore")
 	if err != nil {
 		return Forgotten{}, err
 	}
-	f := Forgotten{Matched: len(ordinals), Missing: missing}
-	if len(ordinals) > q.Max {
-		e := memory.Errorf(memory.KindConflict, "too_many_matched", "%d memories match, more than max %d; nothing is forgotten", len(ordinals), q.Max)
-		return Forgotten{}, e.Hinted("narrow the filter, or raise max").With("matched", len(ordinals))
+	if len(targets) > q.Max {
+		e := memory.Errorf(memory.KindConflict, "too_many_matched", "%d memories match, more than max %d; nothing is forgotten", len(targets), q.Max)
+		return Forgotten{}, e.Hinted("narrow the filter, or raise max").With("matched", len(targets))
 	}
 	if q.DryRun {
-		f.LSN, err = s.LSN()
-		return f, err
+		lsn, err := s.LSN()
+		return Forgotten{Matched: len(targets), Missing: missing, LSN: lsn}, err
 	}
 	args := [][]byte{{byte(q.Mode)}, []byte(q.Reason)}
 	for _, id := range q.IDs {
@@ -131,12 +137,14 @@ func (s *Space) endMemories(ctx context.Context, op string, q ForgetQuery, wait 
 	if q.Filter != nil {
 		args = append(args, store.Encode(q.Filter))
 	}
+	var f Forgotten // empty until it is decided, or replayed
 	c, err := s.commit(ctx, op, o, &f, args, func(tx *store.Tx) error {
-		ns, err := stillThere(tx, ordinals)
+		ns, err := stillThere(tx, targets)
 		if err == nil {
+			ns = unlike(ns, op, q.Mode)
 			err = end(tx, ns)
 		}
-		f.Forgotten, f.LSN = len(ns), tx.Meta().LSN
+		f = Forgotten{Matched: len(targets), Missing: missing, Forgotten: len(ns), LSN: tx.Meta().LSN}
 		return err
 	})
 	f.Replayed = c.Replayed
@@ -147,6 +155,9 @@ func (s *Space) endMemories(ctx context.Context, op string, q ForgetQuery, wait 
 }
 
 func checkForget(q *ForgetQuery) error {
+	if q.Mode.String() == "" {
+		return memory.Invalid("word_unknown", "mode", "mode is %d; it can be suppress, delete, erase", q.Mode)
+	}
 	if (len(q.IDs) > 0) == (q.Filter != nil) {
 		return memory.Invalid("forget_unclear", "filter", "filter: give either ids or a filter")
 	}
@@ -155,9 +166,11 @@ func checkForget(q *ForgetQuery) error {
 			return memory.Invalid("filter_empty", "filter", "filter is empty, which would mean every memory").
 				Hinted("to drop everything, delete the space")
 		}
-		if err := q.Filter.Normalize(); err != nil {
+		f := *q.Filter // the caller's own stays as it is
+		if err := f.Normalize(); err != nil {
 			return memory.InField("filter", err)
 		}
+		q.Filter = &f
 	}
 	for i, id := range q.IDs {
 		if err := id.Check(fmt.Sprintf("ids[%d]", i)); err != nil {
@@ -176,15 +189,27 @@ func checkForget(q *ForgetQuery) error {
 	return nil
 }
 
-// meant finds the ordinals that a query means. Filters do not see suppressed
-// memories, so a restore by filter looks at these alone.
-func (s *Space) meant(ctx context.Context, q ForgetQuery, suppressed bool) (ordinals []memory.Ordinal, missing []memory.ID, err error) {
+// target is a memory that a query means. Where a filter chose it, version is the
+// one that the filter saw: another may not match. 0 is any.
+type target struct {
+	ordinal memory.Ordinal
+	version uint32
+}
+
+// meant finds what a query means, each memory once. Filters do not see
+// suppressed memories, so a restore by filter looks at these alone.
+func (s *Space) meant(ctx context.Context, q ForgetQuery, suppressed bool) (targets []target, missing []memory.ID, err error) {
 	v, err := s.view()
 	if err != nil {
 		return nil, nil, err
 	}
 	defer v.Close()
+	named := make(map[memory.ID]bool, len(q.IDs))
 	for _, id := range q.IDs {
+		if named[id] {
+			continue
+		}
+		named[id] = true
 		n, err := v.Lookup(s.id, id)
 		if err != nil {
 			return nil, nil, err
@@ -193,14 +218,14 @@ func (s *Space) meant(ctx context.Context, q ForgetQuery, suppressed bool) (ordi
 			missing = append(missing, id)
 			continue
 		}
-		ordinals = append(ordinals, n.Ordinal)
+		targets = append(targets, target{ordinal: n.Ordinal})
 	}
 	if q.Filter == nil {
-		return ordinals, missing, nil
+		return targets, missing, nil
 	}
 	if suppressed {
-		ordinals, err = s.suppressedMatching(v, q.Filter)
-		return ordinals, nil, err
+		targets, err = s.suppressedMatching(v, q.Filter)
+		return targets, nil, err
 	}
 	t, err := s.current(ctx)
 	if err != nil {
@@ -210,27 +235,37 @@ func (s *Space) meant(ctx context.Context, q ForgetQuery, suppressed bool) (ordi
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	selected, _ := t.facets.Select(q.Filter, t.applied, s.db.Now())
-	return ordinalsOf(t.facets, selected), nil, nil
+	return targetsOf(t.facets, selected), nil, nil
 }
 
-// stillThere reads the nodes that live at the commit.
-func stillThere(tx *store.Tx, ordinals []memory.Ordinal) ([]*store.Node, error) {
+// stillThere reads the nodes that stand at the commit as they were meant.
+func stillThere(tx *store.Tx, targets []target) ([]*store.Node, error) {
 	var ns []*store.Node
-	for _, o := range ordinals {
-		n, err := tx.NodeIfLives(o)
+	for _, t := range targets {
+		n, err := tx.NodeIfLives(t.ordinal)
 		if err != nil {
 			return nil, err
 		}
-		if n != nil {
+		if n != nil && (t.version == 0 || t.version == n.Version) {
 			ns = append(ns, n)
 		}
 	}
 	return ns, nil
 }
 
+// unlike leaves out the nodes that are already as a suppression or a restore
+// would have them, so that the journal does not tell of changes that are none.
+func unlike(ns []*store.Node, op string, mode memory.ForgetMode) []*store.Node {
+	if mode != memory.Suppress {
+		return ns
+	}
+	suppressed := op == "forget"
+	return slices.DeleteFunc(ns, func(n *store.Node) bool { return n.Suppressed == suppressed })
+}
+
 // suppressedMatching finds the suppressed memories that a filter means, in a
 // facet index made of these alone.
-func (s *Space) suppressedMatching(v *store.View, f *memory.Filter) ([]memory.Ordinal, error) {
+func (s *Space) suppressedMatching(v *store.View, f *memory.Filter) ([]target, error) {
 	x := facet.New()
 	err := v.Nodes(s.id, 0, func(n *store.Node) (bool, error) {
 		if !n.Suppressed || n.Kind == memory.KindEntity {
@@ -248,17 +283,17 @@ func (s *Space) suppressedMatching(v *store.View, f *memory.Filter) ([]memory.Or
 		return nil, err
 	}
 	selected, _ := x.Select(f, x.Newest(), time.Time{})
-	return ordinalsOf(x, selected), nil
+	return targetsOf(x, selected), nil
 }
 
-// ordinalsOf lists the nodes of a selection of slots.
-func ordinalsOf(x *facet.Index, selected *bitset.BitSet) []memory.Ordinal {
-	var ordinals []memory.Ordinal
+// targetsOf lists what a selection of slots holds.
+func targetsOf(x *facet.Index, selected *bitset.BitSet) []target {
+	var targets []target
 	for i, ok := selected.NextSet(0); ok; i, ok = selected.NextSet(i + 1) {
 		row, _ := x.At(uint32(i))
-		ordinals = append(ordinals, row.Ordinal)
+		targets = append(targets, target{row.Ordinal, row.Version})
 	}
-	return ordinals
+	return targets
 }
 
 // wipe takes erased bytes off the disk as a job and waits for it a while; the

@@ -53,7 +53,7 @@ func (db *DB) expire(ctx context.Context, t *tower, now time.Time) {
 	t.mu.RLock()
 	standing, _ := t.facets.Visible(t.applied, time.Time{})
 	seen, _ := t.facets.Visible(t.applied, now)
-	over := ordinalsOf(t.facets, standing.Difference(seen))
+	over := targetsOf(t.facets, standing.Difference(seen))
 	t.mu.RUnlock()
 	if len(over) == 0 {
 		return

@@ -7,6 +7,7 @@ import (
 
 	"github.com/engramdb/engram/internal/clock"
 	"github.com/engramdb/engram/memory"
+	"github.com/engramdb/engram/store"
 )
 
 // Job is work that may take long.
@@ -77,12 +78,17 @@ func (j *jobs) start(r *runner, kind string, work func(ctx context.Context) (map
 	j.mu.byID[one.Job.ID] = one
 	j.mu.order = append(j.mu.order, one.Job.ID)
 	j.mu.Unlock()
-	r.start("job "+kind, func() {
+	started := r.startUnlessClosing("job "+kind, func() {
 		defer close(one.done)
 		defer cancel()
 		result, err := work(ctx)
 		j.end(one, ctx, result, err)
 	})
+	if !started {
+		cancel()
+		j.end(one, ctx, nil, store.ErrClosed)
+		close(one.done)
+	}
 	return one
 }
 

@@ -308,7 +308,7 @@ func (s *Space) links(ctx context.Context, q LinkQuery) ([]memory.Link, string, 
 	if err := checkPageSize(&q.PageSize); err != nil {
 		return nil, "", err
 	}
-	call := store.DigestKey([]byte("links"), []byte(q.Node), []byte{byte(q.Direction)}, store.Encode(q.Types))
+	call := s.call("links", []byte(q.Node), []byte{byte(q.Direction)}, store.Encode(q.Types), store.Encode(q.AsOf))
 	var after linkPlace
 	if q.PageToken != "" {
 		tok, err := parsePageToken(q.PageToken, call)

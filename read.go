@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/engramdb/engram/facet"
@@ -52,11 +53,7 @@ func (s *Space) readAt(v *store.View, o ReadOptions) (memory.LSN, error) {
 			return 0, err
 		}
 	}
-	horizon, err := v.Horizon(s.id)
-	if err == nil && at < horizon {
-		err = memory.Errorf(memory.KindGone, "beyond_horizon", "LSN %d is below the journal's horizon %d", at, horizon).With("horizon", horizon.String())
-	}
-	return at, err
+	return at, s.beyond(v, at)
 }
 
 func (s *Space) read(v *store.View, id memory.ID, at memory.LSN, o ReadOptions) (memory.Memory, error) {
@@ -211,6 +208,29 @@ type pageToken struct {
 
 func (t pageToken) String() string { return base64.RawURLEncoding.EncodeToString(store.Encode(t)) }
 
+// call is the digest of what was asked of the space.
+func (s *Space) call(what string, args ...[]byte) [16]byte {
+	return store.DigestKey(append([][]byte{[]byte(what), []byte(strconv.FormatUint(uint64(s.id), 10))}, args...)...)
+}
+
+// reachable says whether the journal reaches back to a walk's state.
+func (s *Space) reachable(at memory.LSN) error {
+	v, err := s.view()
+	if err != nil {
+		return err
+	}
+	defer v.Close()
+	return s.beyond(v, at)
+}
+
+func (s *Space) beyond(v *store.View, at memory.LSN) error {
+	horizon, err := v.Horizon(s.id)
+	if err == nil && at < horizon {
+		err = memory.Errorf(memory.KindGone, "beyond_horizon", "LSN %d is below the journal's horizon %d", at, horizon).With("horizon", horizon.String())
+	}
+	return err
+}
+
 var errPageToken = memory.Invalid("page_token_invalid", "page_token", "page_token is not one that this call gave").
 	Hinted("give next_page_token of the page before, with the same filter and order; leave it out to begin anew")
 
@@ -253,7 +273,7 @@ func (s *Space) list(ctx context.Context, q ListQuery) (Page, error) {
 	if !ok {
 		return Page{}, memory.Invalid("word_unknown", "order", "order is %q; it can be happened, stored", q.Order)
 	}
-	call := store.DigestKey([]byte("list"), []byte{byte(order)}, store.Encode(q.Filter))
+	call := s.call("list", []byte{byte(order)}, store.Encode(q.Filter))
 	token := pageToken{Call: call}
 	var after facet.Position
 	if q.PageToken != "" {
@@ -263,6 +283,9 @@ func (s *Space) list(ctx context.Context, q ListQuery) (Page, error) {
 		}
 		if after, err = facet.ParsePosition(token.After); err != nil {
 			return Page{}, errPageToken
+		}
+		if err := s.reachable(token.LSN); err != nil {
+			return Page{}, err
 		}
 	}
 	t, err := s.current(ctx)

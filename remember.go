@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/text/cases"
 
@@ -120,7 +120,19 @@ func (s *Space) index(e *memory.Episode) (*indexed, error) {
 	if t == nil {
 		return nil, nil
 	}
-	return &indexed{episode: e, document: t.analyzer.Analyze(e.Title, searched(e))}, nil
+	return &indexed{episode: kept(e), document: t.analyzer.Analyze(e.Title, searched(e))}, nil
+}
+
+// kept copies what the indexes read of an episode: they may follow after the
+// write is answered, and then its lists are the caller's again.
+func kept(e *memory.Episode) *memory.Episode {
+	own := *e
+	own.Vector, own.Tags, own.People = slices.Clone(e.Vector), slices.Clone(e.Tags), slices.Clone(e.People)
+	if e.Place != nil {
+		place := *e.Place
+		own.Place = &place
+	}
+	return &own
 }
 
 // args is what an idempotency key vouches for.
@@ -634,6 +646,3 @@ func prepareAll(n int, prepare func(i int) error, bad map[int]error) {
 		}
 	}
 }
-
-// utc brings a time that was decoded to UTC.
-func utc(t time.Time) time.Time { return t.UTC() }

@@ -62,6 +62,13 @@ func (t *tower) load(v *store.View) error {
 	if name == "" {
 		return errors.New("there is no snapshot")
 	}
+	m, err := v.Meta(t.space.id)
+	if err != nil {
+		return err
+	}
+	if lsn > m.LSN { // the store was put back to an older state, and this was not
+		return errors.New("the snapshot is ahead of the journal")
+	}
 	if err := t.readSnapshot(name, lsn); err != nil {
 		return err
 	}
@@ -183,7 +190,7 @@ func (t *tower) readVectors(ctx context.Context, v *store.View) error {
 // save writes a snapshot of a tower when its changes since the last are worth
 // one. A snapshot that cannot be written is no loss: the log says so.
 func (db *DB) save(t *tower, worth memory.LSN) {
-	if db.opts.ReadOnly || t.space.dropped.Load() {
+	if db.opts.ReadOnly {
 		return
 	}
 	if err := t.catchUp(everything); err != nil {
@@ -267,7 +274,7 @@ func (t *tower) writeSnapshot() error {
 	if err != nil {
 		return err
 	}
-	if newest, err := t.space.LSN(); err != nil || newest != lsn {
+	if left, err := t.leftBehind(lsn); err != nil || left {
 		return err
 	}
 	fs, dir := t.space.db.opts.FS, t.space.db.indexDir()
@@ -282,6 +289,21 @@ func (t *tower) writeSnapshot() error {
 	t.saved = lsn
 	t.mu.Unlock()
 	return t.space.db.removeSnapshotsLocked(t.space.id, name)
+}
+
+// leftBehind says whether the space has gone on from lsn, or is gone. It asks the
+// store itself: towers are saved too while the database closes its doors.
+func (t *tower) leftBehind(lsn memory.LSN) (bool, error) {
+	if t.space.dropped.Load() {
+		return true, nil
+	}
+	v, err := t.space.db.shard.View()
+	if err != nil {
+		return false, err
+	}
+	defer v.Close()
+	m, err := v.Meta(t.space.id)
+	return m.LSN != lsn, err
 }
 
 func writeFile(fs vfs.FS, path string, b []byte) error {

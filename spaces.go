@@ -71,9 +71,6 @@ func (db *DB) CreateSpace(ctx context.Context, name memory.SpaceName, s memory.S
 	if err != nil {
 		return info, false, memory.InOp(op, err)
 	}
-	if created {
-		db.know(st)
-	}
 	sp, err := db.Space(name)
 	if err != nil {
 		return info, created, memory.InOp(op, err)
@@ -165,7 +162,6 @@ func (db *DB) UpdateSpace(ctx context.Context, name memory.SpaceName, ifMatch ui
 	if err != nil {
 		return SpaceInfo{}, memory.InOp(op, err)
 	}
-	var st *store.SpaceState
 	_, err = db.shard.Commit(ctx, &store.Write{Decide: func(tx *store.Tx) error {
 		old, err := tx.Space(name)
 		if err != nil {
@@ -181,7 +177,6 @@ func (db *DB) UpdateSpace(ctx context.Context, name memory.SpaceName, ifMatch ui
 		if err := changeSettings(&n.Settings, change); err != nil {
 			return err
 		}
-		st = &n
 		if n.Settings == old.Settings {
 			return nil
 		}
@@ -191,7 +186,6 @@ func (db *DB) UpdateSpace(ctx context.Context, name memory.SpaceName, ifMatch ui
 	if err != nil {
 		return SpaceInfo{}, memory.InOp(op, err)
 	}
-	s.state.Store(st)
 	return s.Info(ctx)
 }
 
@@ -242,13 +236,30 @@ func (db *DB) DropSpace(ctx context.Context, name memory.SpaceName) (Job, error)
 	if err != nil {
 		return Job{}, memory.InOp(op, err)
 	}
-	db.spaces.Lock()
-	if db.spaces.byName[name] == s {
-		delete(db.spaces.byName, name)
-	}
-	delete(db.spaces.byID, s.id)
-	db.spaces.Unlock()
 	return db.startDrop(*st).snapshot(), nil
+}
+
+// followSpaces keeps what every door knows of the spaces in step with the
+// records that say so, in their order: two calls that change the same space may
+// return in another order than they were decided in.
+func (db *DB) followSpaces(ps []store.Published) {
+	for _, p := range ps {
+		switch st := p.Record.Space; p.Record.Kind {
+		case store.SpacePut:
+			db.know(st)
+		case store.SpaceDropped:
+			db.unknow(st)
+		}
+	}
+}
+
+func (db *DB) unknow(st *store.SpaceState) {
+	db.spaces.Lock()
+	defer db.spaces.Unlock()
+	delete(db.spaces.byID, st.ID)
+	if s := db.spaces.byName[st.Name]; s != nil && s.id == st.ID {
+		delete(db.spaces.byName, st.Name)
+	}
 }
 
 func (db *DB) startDrop(st store.SpaceState) *job {

@@ -319,11 +319,13 @@ func (s *Space) tower(ctx context.Context) (*tower, error) {
 		return nil, err
 	}
 	if mine {
-		t.err = t.open(ctx)
-		close(t.opened)
-		if t.err != nil {
-			s.db.towers.discardTower(t)
+		if t.err = t.open(ctx); t.err != nil {
+			if ctx.Err() != nil {
+				t.err = contextError(ctx, "the space did not open in time")
+			}
+			s.db.towers.discardTower(t) // before those who wait look, so that they find another
 		}
+		close(t.opened)
 		s.db.towers.shrink(s.db)
 	}
 	select {
@@ -334,6 +336,9 @@ func (s *Space) tower(ctx context.Context) (*tower, error) {
 	}
 	if t.err != nil {
 		s.db.towers.release(t)
+		if kind := memory.KindOf(t.err); !mine && (kind == memory.KindCancelled || kind == memory.KindTimeout) {
+			return s.tower(ctx) // whoever opened it has gone; that is not this caller's end
+		}
 		return nil, t.err
 	}
 	return t, nil
@@ -510,7 +515,11 @@ func (db *DB) published(ps []store.Published) {
 		for n < len(ps) && ps[n].Space == ps[0].Space {
 			n++
 		}
-		db.tell(ps[0].Space, ps[:n])
+		if ps[0].Space == 0 {
+			db.followSpaces(ps[:n])
+		} else {
+			db.tell(ps[0].Space, ps[:n])
+		}
 		ps = ps[n:]
 	}
 	select {

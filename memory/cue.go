@@ -2,6 +2,7 @@ package memory
 
 import (
 	"math"
+	"slices"
 	"sort"
 	"time"
 )
@@ -54,8 +55,8 @@ func (f *Filter) IsEmpty() bool {
 		f.Stream == "" && f.Happened == nil && f.Stored == nil && f.Place == nil && len(f.Metadata) == 0
 }
 
-// Normalize brings the filter into canonical form or says what is wrong; field
-// is where the filter stands in the request ("" for its top).
+// Normalize brings the filter into canonical form or says what is wrong. What
+// the caller's pointers, maps and lists hold stays as it is: filters are shared.
 func (f *Filter) Normalize() error {
 	for _, l := range []struct {
 		field string
@@ -68,15 +69,18 @@ func (f *Filter) Normalize() error {
 	if err := checkName("stream", f.Stream, true); err != nil {
 		return err
 	}
-	if f.Happened != nil {
-		if err := f.Happened.normalize("happened"); err != nil {
+	for _, r := range []struct {
+		field string
+		at    **Range
+	}{{"happened", &f.Happened}, {"stored", &f.Stored}} {
+		if *r.at == nil {
+			continue
+		}
+		own := **r.at
+		if err := own.normalize(r.field); err != nil {
 			return err
 		}
-	}
-	if f.Stored != nil {
-		if err := f.Stored.normalize("stored"); err != nil {
-			return err
-		}
+		*r.at = &own
 	}
 	if f.Place != nil {
 		if err := f.Place.normalize("place"); err != nil {
@@ -111,6 +115,7 @@ func (f *Filter) checkConditions() error {
 		keys = append(keys, k)
 	}
 	sort.Strings(keys)
+	own := make(map[string]Condition, len(keys))
 	for _, k := range keys {
 		if err := checkMetadataKey("metadata", k); err != nil {
 			return err
@@ -119,7 +124,10 @@ func (f *Filter) checkConditions() error {
 		if err := c.normalize("metadata." + k); err != nil {
 			return err
 		}
-		f.Metadata[k] = c
+		own[k] = c
+	}
+	if len(own) > 0 {
+		f.Metadata = own
 	}
 	return nil
 }
@@ -155,13 +163,15 @@ func (c *Condition) normalize(field string) error {
 	if len(c.In) > MaxFilterList {
 		return Invalid("list_too_long", field+".in", "%s.in has %d entries; at most %d can be asked", field, len(c.In), MaxFilterList)
 	}
-	for i, x := range c.In {
+	in := slices.Clone(c.In)
+	for i, x := range in {
 		v, _, err := metadataValue(field+".in["+itoa(i)+"]", x, false)
 		if err != nil {
 			return err
 		}
-		c.In[i] = v
+		in[i] = v
 	}
+	c.In = in
 	return nil
 }
 

@@ -10,10 +10,20 @@ type Validity struct {
 	To   *time.Time `cbor:"2,keyasint,omitempty"`
 }
 
-func (v *Validity) normalize(field string) error {
-	if v == nil {
+// normalizeValidity puts an interval of its own in the place of the caller's.
+func normalizeValidity(field string, at **Validity) error {
+	if *at == nil {
 		return nil
 	}
+	own := **at
+	if err := own.normalize(field); err != nil {
+		return err
+	}
+	*at = &own
+	return nil
+}
+
+func (v *Validity) normalize(field string) error {
 	for _, end := range []struct {
 		field string
 		t     **time.Time
@@ -70,6 +80,7 @@ func (l *Link) Normalize() error {
 	if err := l.normalizeDraft(&d); err != nil {
 		return err
 	}
+	l.Metadata, l.Valid = d.Metadata, d.Valid
 	if l.Rule == "" {
 		l.Rule = RuleCaller
 	}
@@ -89,7 +100,7 @@ func (l *Link) normalizeDraft(d *LinkDraft) error {
 	if err := d.Metadata.normalize("metadata"); err != nil {
 		return err
 	}
-	return d.Valid.normalize("valid")
+	return normalizeValidity("valid", &d.Valid)
 }
 
 func checkWeight(field string, w *float64) error {

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"slices"
 	"strconv"
 	"time"
 )
@@ -54,7 +55,8 @@ type LinkDraft struct {
 
 // Normalize brings the episode into canonical form (times in UTC, numbers in
 // metadata as float64) or says what is wrong. It checks what can be known
-// without the space; CheckVectorFor says whether the vector fits there.
+// without the space; CheckVectorFor says whether the vector fits there. What the
+// caller's pointers, maps and lists hold stays as it is.
 func (e *Episode) Normalize() error {
 	if e.ID != "" {
 		if err := e.ID.Check("id"); err != nil {
@@ -122,9 +124,11 @@ func (f *Fact) check() error {
 
 func (e *Episode) checkWhen() error {
 	if e.Happened != nil {
-		if err := e.Happened.normalize("happened"); err != nil {
+		own := *e.Happened
+		if err := own.normalize("happened"); err != nil {
 			return err
 		}
+		e.Happened = &own
 	}
 	if e.ExpiresAt != nil {
 		t, err := checkTime("expires_at", *e.ExpiresAt)
@@ -161,6 +165,7 @@ func (e *Episode) checkEdges() error {
 	if len(e.Links) > MaxLinks {
 		return Invalid("list_too_long", "links", "links has %d entries; at most %d are kept", len(e.Links), MaxLinks)
 	}
+	e.Links = slices.Clone(e.Links)
 	for i := range e.Links {
 		if err := e.Links[i].normalize("links[" + itoa(i) + "]"); err != nil {
 			return err
@@ -199,7 +204,7 @@ func (d *LinkDraft) normalize(field string) error {
 	if err := d.Metadata.normalize(field + ".metadata"); err != nil {
 		return err
 	}
-	return d.Valid.normalize(field + ".valid")
+	return normalizeValidity(field+".valid", &d.Valid)
 }
 
 // Size is about how many bytes the payload takes.

@@ -67,30 +67,38 @@ func checkPosition(field string, lat, lon float64) error {
 // is a string, a float64, a bool, or a []any of these.
 type Metadata map[string]any
 
-func (m Metadata) normalize(field string) error {
-	if len(m) > MaxMetadataKeys {
-		return Invalid("metadata_too_large", field, "%s has %d keys; at most %d are kept", field, len(m), MaxMetadataKeys)
+// normalize puts a map of its own in the place of the caller's, which may be
+// shared by others.
+func (m *Metadata) normalize(field string) error {
+	given := *m
+	if len(given) == 0 {
+		return nil
 	}
-	keys := make([]string, 0, len(m))
-	for k := range m {
+	if len(given) > MaxMetadataKeys {
+		return Invalid("metadata_too_large", field, "%s has %d keys; at most %d are kept", field, len(given), MaxMetadataKeys)
+	}
+	keys := make([]string, 0, len(given))
+	for k := range given {
 		keys = append(keys, k)
 	}
 	sort.Strings(keys) // so that the same bad metadata gives the same error
 	size := 0
+	own := make(Metadata, len(given))
 	for _, k := range keys {
 		if err := checkMetadataKey(field, k); err != nil {
 			return err
 		}
-		v, n, err := metadataValue(field+"."+k, m[k], true)
+		v, n, err := metadataValue(field+"."+k, given[k], true)
 		if err != nil {
 			return err
 		}
-		m[k] = v
+		own[k] = v
 		size += len(k) + n
 	}
 	if size > MaxMetadataBytes {
 		return Invalid("metadata_too_large", field, "%s has %d bytes; at most %d are kept", field, size, MaxMetadataBytes)
 	}
+	*m = own
 	return nil
 }
 
@@ -142,15 +150,16 @@ func numberTooLarge(field string, x any) error {
 
 func metadataList(field string, list []any) (any, int, error) {
 	size := 0
+	own := make([]any, len(list))
 	for i, v := range list {
 		n, bytes, err := metadataValue(field+"["+itoa(i)+"]", v, false)
 		if err != nil {
 			return nil, 0, err
 		}
-		list[i] = n
+		own[i] = n
 		size += bytes
 	}
-	return list, size, nil
+	return own, size, nil
 }
 
 func checkFinite(field string, x float64) error {

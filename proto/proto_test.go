@@ -82,6 +82,43 @@ func TestSchemaIsCleanAndCompatible(t *testing.T) {
 	gen(t, "-check")
 }
 
+// TestOpenAPIIsWhole: every reference leads somewhere, and nothing is null.
+func TestOpenAPIIsWhole(t *testing.T) {
+	var doc any
+	if err := json.Unmarshal(proto.OpenAPI, &doc); err != nil {
+		t.Fatal(err)
+	}
+	var look func(path string, v any)
+	look = func(path string, v any) {
+		switch x := v.(type) {
+		case nil:
+			t.Errorf("%s is null", path)
+		case []any:
+			for _, e := range x {
+				look(path+"[]", e)
+			}
+		case map[string]any:
+			if ref, ok := x["$ref"].(string); ok && !resolves(doc, ref) {
+				t.Errorf("%s leads nowhere: %s", path, ref)
+			}
+			for k, e := range x {
+				look(path+"/"+k, e)
+			}
+		}
+	}
+	look("", doc)
+}
+
+func resolves(doc any, ref string) bool {
+	for part := range strings.SplitSeq(strings.TrimPrefix(ref, "#/"), "/") {
+		m, _ := doc.(map[string]any)
+		if doc = m[part]; doc == nil {
+			return false
+		}
+	}
+	return true
+}
+
 func TestOpenAPISpeaksSnakeCase(t *testing.T) {
 	var doc struct {
 		OpenAPI    string

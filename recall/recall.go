@@ -299,14 +299,16 @@ func (r *run) matched(slot uint32) string {
 }
 
 // matching narrows a listing to the memories that the cue's words or names
-// touch, when it has any.
+// touch, when it has any. A vector is near to all, more or less: it does not
+// narrow.
 func (r *run) matching() {
-	if !r.Cue.HasLikeness() {
+	byText := r.Cue.Text != "" && !r.Cue.Stages.NoText
+	if !byText && len(r.Cue.IDs) == 0 {
 		return
 	}
 	touched := bitset.New(r.allowed.Len())
-	r.byText()
-	if r.Cue.Text != "" && !r.Cue.Stages.NoText {
+	if byText {
+		r.query = r.Analyzer.Query(r.Cue.Text)
 		for _, h := range r.Words.Search(r.query, text.SearchOptions{Limit: r.Words.Stats().Docs, Allow: r.allowed}) {
 			touched.Set(uint(h.Doc))
 		}

@@ -44,6 +44,26 @@ func TestWireKinds(t *testing.T) {
 	}
 }
 
+func TestTimeFor(t *testing.T) {
+	s := &Server{o: Options{RequestTimeout: 30 * time.Second, MaxRequestTimeout: 5 * time.Minute}}
+	for _, c := range []struct {
+		door, header, value string
+		want                time.Duration
+	}{
+		{doorGRPC, "Grpc-Timeout", "100m", 100 * time.Millisecond}, {doorGRPC, "Grpc-Timeout", "2M", 2 * time.Minute},
+		{doorGRPCWeb, "Grpc-Timeout", "99999999H", 5 * time.Minute}, {doorGRPC, "Grpc-Timeout", "nonsense", 30 * time.Second},
+		{doorGRPC, "Grpc-Timeout", "", 30 * time.Second}, {doorGRPC, "Grpc-Timeout", "5x", 30 * time.Second},
+		{doorConnect, "Connect-Timeout-Ms", "1500", 1500 * time.Millisecond}, {doorConnect, "Connect-Timeout-Ms", "-1", 30 * time.Second},
+		{doorREST, "Grpc-Timeout", "100m", 30 * time.Second},
+	} {
+		r := httptest.NewRequest("POST", "/", nil)
+		r.Header.Set(c.header, c.value)
+		if got := s.timeFor(r, c.door); got != c.want {
+			t.Errorf("%s %s=%q: %v, want %v", c.door, c.header, c.value, got, c.want)
+		}
+	}
+}
+
 func TestRetryAfterRoundsUp(t *testing.T) {
 	e := memory.Errorf(memory.KindBusy, "code", "message")
 	e.RetryAfter = 1200 * time.Millisecond
@@ -162,4 +182,23 @@ func m(kv ...any) map[string]any {
 		out[kv[i].(string)] = kv[i+1]
 	}
 	return out
+}
+
+// TestGap: a subscriber from beyond the horizon is told, and goes on behind it.
+func TestGap(t *testing.T) {
+	at := time.Date(2026, 5, 4, 10, 0, 0, 0, time.UTC)
+	f := &feed{query: engram.EventQuery{After: 3}, now: func() time.Time { return at }}
+	beyond := memory.Errorf(memory.KindGone, "beyond_horizon", "too far back").With("horizon", memory.LSN(10))
+	e, ok := f.gap(beyond)
+	if !ok || e.Type != "gap" || e.Lsn != 10 || e.GetHorizon() != 10 || f.query.After != 10 {
+		t.Errorf("%v %v, after %d", e, ok, f.query.After)
+	}
+	if _, ok := f.gap(beyond); ok {
+		t.Error("the same gap twice: the stream would spin")
+	}
+	for _, err := range []error{nil, errors.New("x"), memory.Errorf(memory.KindGone, "beyond_horizon", "of no known horizon")} {
+		if _, ok := f.gap(err); ok {
+			t.Errorf("%v is no gap", err)
+		}
+	}
 }

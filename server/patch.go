@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -39,29 +40,20 @@ func checkNames(m proto.Message, p *structpb.Struct, refused []string) error {
 	fields := m.ProtoReflect().Descriptor().Fields()
 	known := make([]string, 0, fields.Len())
 	for i := range fields.Len() {
-		if name := string(fields.Get(i).Name()); !contains(refused, name) {
+		if name := string(fields.Get(i).Name()); !slices.Contains(refused, name) {
 			known = append(known, name)
 		}
 	}
 	for _, name := range sortedKeys(p.GetFields()) {
-		if contains(refused, name) {
+		if slices.Contains(refused, name) {
 			return memory.Invalid("field_fixed", name, "%s can not be patched", name)
 		}
-		if !contains(known, name) {
+		if !slices.Contains(known, name) {
 			return memory.Invalid("field_unknown", name, "%s is not a field that is known here", name).
 				Hinted("%s", wirejson.DidYouMean(name, known))
 		}
 	}
 	return nil
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }
 
 // merge is MergePatch of RFC 7396 on objects.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -209,7 +210,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancelCause(context.WithValue(r.Context(), callKey{}, c))
 	defer cancel(nil)
 	c.most, c.conn = s.o.MaxRequestTimeout, http.NewResponseController(w)
-	c.timer = time.AfterFunc(s.o.RequestTimeout, func() { cancel(errRequestTimeout) })
+	c.timer = time.AfterFunc(s.timeFor(r, c.Door), func() { cancel(errRequestTimeout) })
 	defer c.timer.Stop()
 	body := s.boundBody(rec, r)
 	r = r.WithContext(ctx)
@@ -227,6 +228,45 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.rpc.ServeHTTP(rec, r)
 	}
+}
+
+// timeFor is the time for a request: what a gRPC or Connect client asks for in its
+// headers, up to the most there is, else the default. A call of the REST door
+// that may ask for more does so in its own fields.
+func (s *Server) timeFor(r *http.Request, door string) time.Duration {
+	d := time.Duration(0)
+	switch door {
+	case doorGRPC, doorGRPCWeb:
+		d = grpcTimeout(r.Header.Get("Grpc-Timeout"))
+	case doorConnect:
+		n, err := strconv.ParseUint(r.Header.Get("Connect-Timeout-Ms"), 10, 40)
+		if err == nil {
+			d = time.Duration(n) * time.Millisecond
+		}
+	}
+	if d <= 0 {
+		return s.o.RequestTimeout
+	}
+	return min(d, s.o.MaxRequestTimeout)
+}
+
+var grpcUnits = map[byte]time.Duration{'H': time.Hour, 'M': time.Minute, 'S': time.Second, 'm': time.Millisecond, 'u': time.Microsecond, 'n': time.Nanosecond}
+
+// grpcTimeout reads gRPC's own form, at most eight digits and a unit; 0 for none.
+// One that is wrong is refused later by Connect.
+func grpcTimeout(s string) time.Duration {
+	if len(s) < 2 || len(s) > 9 {
+		return 0
+	}
+	n, err := strconv.ParseUint(s[:len(s)-1], 10, 32)
+	if err != nil {
+		return 0
+	}
+	unit := grpcUnits[s[len(s)-1]]
+	if unit != 0 && time.Duration(n) > time.Duration(1<<62)/unit {
+		return 1 << 62
+	}
+	return time.Duration(n) * unit
 }
 
 // doorOf says which protocol a request speaks. The paths of gRPC and Connect

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -285,11 +286,7 @@ func (s *Service) GetVersion(ctx context.Context, _ *engramv1.GetVersionRequest)
 func words(field string, given []string, known ...string) (map[string]bool, error) {
 	has := make(map[string]bool, len(given))
 	for i, w := range given {
-		ok := false
-		for _, k := range known {
-			ok = ok || k == w
-		}
-		if !ok {
+		if !slices.Contains(known, w) {
 			f := field + "[" + strconv.Itoa(i) + "]"
 			return nil, memory.Invalid("word_unknown", f, "%s is %.48q; it can be %s", f, w, strings.Join(known, ", ")).
 				Hinted("%s", wirejson.DidYouMean(w, known))

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"connectrpc.com/connect"
@@ -137,6 +138,9 @@ func horizonOf(e *memory.Error) (memory.LSN, bool) {
 		return h, true
 	case uint64:
 		return memory.LSN(h), true
+	case string:
+		n, err := strconv.ParseUint(h, 10, 64)
+		return memory.LSN(n), err == nil
 	}
 	return 0, false
 }

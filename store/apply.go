@@ -76,6 +76,15 @@ func (a applier) place() error {
 		return nil
 	case Answered:
 		return nil
+	case SettingPut:
+		if len(r.Setting.Value) == 0 {
+			a.s.del(settingKey(a.space, r.Setting.Name))
+			return nil
+		}
+		a.s.set(settingKey(a.space, r.Setting.Name), r.Setting.Value)
+		return nil
+	case VectorPut:
+		return a.vectorPut(r.Vector)
 	case Erased:
 		a.s.del(erasingKey(a.space, r.Wiped))
 		return nil
@@ -139,6 +148,19 @@ func (a applier) nodeRevised(n *Node) error {
 		}
 		return a.name(n)
 	}
+	return nil
+}
+
+func (a applier) vectorPut(v *VectorOf) error {
+	n, err := getNode(a.s, a.space, v.Ordinal)
+	if err != nil {
+		return err
+	}
+	if n.Version != v.Version {
+		return fmt.Errorf("the vector is of version %d where %d stands", v.Version, n.Version)
+	}
+	n.Vector, n.Model, n.Made = v.Version, v.Model, v.Digest
+	a.s.set(nodeKey(a.space, v.Ordinal), encode(n))
 	return nil
 }
 

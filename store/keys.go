@@ -28,6 +28,7 @@ const (
 	tableErasing   table = 'x' // lsn 8                       -> erasing: what that record erased and is not wiped yet
 	tableSpace     table = 's' // name (space 0 only)         -> SpaceState
 	tableDropping  table = 'g' // space id 4 (space 0 only)   -> name
+	tableSetting   table = 'c' // name                        -> value, CBOR of its owner
 
 	tableHead   table = 'p' // ordinal 4, version 4 -> payload without the vector
 	tableVector table = 'v' // ordinal 4, version 4 -> float32s, little endian
@@ -38,7 +39,7 @@ const (
 
 // stateTables are the tables that apply places and verification compares.
 var stateTables = []table{tableMeta, tableNode, tableID, tableHistory, tableDead, tableEntity, tableName, tableLink,
-	tableAdjacency, tableAnswer, tableAnswerAge, tableErasing, tableSpace, tableDropping}
+	tableAdjacency, tableAnswer, tableAnswerAge, tableErasing, tableSpace, tableDropping, tableSetting}
 
 const headerSize = 5
 
@@ -84,6 +85,8 @@ func erasingKey(s memory.SpaceID, l memory.LSN) []byte {
 }
 func spaceKey(name memory.SpaceName) []byte { return append(key(0, tableSpace), name...) }
 func droppingKey(id memory.SpaceID) []byte  { return u32(key(0, tableDropping), uint32(id)) }
+
+func settingKey(s memory.SpaceID, name string) []byte { return append(key(s, tableSetting), name...) }
 
 func headKey(s memory.SpaceID, o memory.Ordinal, version uint32) []byte {
 	return u32(u32(key(s, tableHead), uint32(o)), version)

@@ -161,12 +161,10 @@ func (f logFormat) judge(b []byte, p int) *tear {
 	return &tear{p, true, "the bytes are all there and do not match their checksum"}
 }
 
-// witness finds a later chunk that vouches for the one at p.
+// witness finds a later chunk that vouches for the one at p. The end of a log
+// does not: it is synced together with what was written last.
 func (f logFormat) witness(b []byte, p int) int {
-	for q := p + 1; q+eofHeader <= len(b); q++ {
-		if f.isEnd(b, q) {
-			return q
-		}
+	for q := p + 1; q+f.header <= len(b); q++ {
 		_, synced, ok := f.chunk(b, q)
 		if ok && f.log && synced > uint64(p) {
 			return q

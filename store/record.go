@@ -30,6 +30,8 @@ const (
 	SpaceGone    RecordKind = 9  // in space 0: no byte of it is left
 	Answered     RecordKind = 10 // nothing changed, but an idempotency key has its answer
 	Erased       RecordKind = 11 // the bytes that an earlier record erased are gone from every file
+	SettingPut   RecordKind = 12 // a named value of the space, or of the database in space 0, such as an API key
+	VectorPut    RecordKind = 13 // the vector that a model made of a version that stands
 )
 
 // Record is one entry of a journal. Exactly one of the pointers that its kind
@@ -52,6 +54,9 @@ type Record struct {
 	Answer *Answer      `cbor:"11,keyasint,omitempty"` // on the last record of a commit with an idempotency key
 	Wiped  memory.LSN   `cbor:"12,keyasint,omitempty"` // Erased: the record whose bytes are gone
 	Erase  bool         `cbor:"13,keyasint,omitempty"` // LinksEnded: because an end of them is erased
+
+	Setting *Setting  `cbor:"14,keyasint,omitempty"` // SettingPut
+	Vector  *VectorOf `cbor:"15,keyasint,omitempty"` // VectorPut
 }
 
 // Node is the state of a memory, concept or entity.
@@ -66,7 +71,25 @@ type Node struct {
 	Vector     uint32         `cbor:"8,keyasint,omitempty"` // version under which the vector lies; 0 is none
 	Model      string         `cbor:"9,keyasint,omitempty"` // provenance of the vector
 	Suppressed bool           `cbor:"10,keyasint,omitempty"`
+	Made       []byte         `cbor:"12,keyasint,omitempty"` // digest of a vector that a model made (VectorPut); Digest does not cover it
 	Name       []byte         `cbor:"11,keyasint,omitempty"` // of an entity: digest of type and name
+}
+
+// Setting is a named value; an empty one is removed.
+type Setting struct {
+	Name  string `cbor:"1,keyasint"`
+	Value []byte `cbor:"2,keyasint,omitempty"`
+}
+
+// VectorOf says that the vector of a version lies in the store now. It makes no
+// new version: the content is what the caller said, the vector what a model made
+// of it.
+type VectorOf struct {
+	Ordinal memory.Ordinal `cbor:"1,keyasint"`
+	ID      memory.ID      `cbor:"2,keyasint"`
+	Version uint32         `cbor:"3,keyasint"`
+	Model   string         `cbor:"4,keyasint"`
+	Digest  []byte         `cbor:"5,keyasint"` // SHA-256 of the vector's bytes
 }
 
 // NodesChange says what happens to a list of nodes.

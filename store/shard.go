@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -171,8 +172,14 @@ func (s *Shard) openLocked(path string) error {
 // panics on some bytes that it never wrote.
 func openPebble(path string, o *pebble.Options) (db *pebble.DB, err error) {
 	defer func() {
-		if r := recover(); r != nil {
-			db, err = nil, fmt.Errorf("%w: %v", pebble.ErrCorruption, r)
+		r := recover()
+		if r == nil {
+			return
+		}
+		db, err = nil, fmt.Errorf("%w: %v", pebble.ErrCorruption, r)
+		var ofRuntime runtime.Error
+		if e, ok := r.(error); ok && !errors.As(e, &ofRuntime) {
+			err = e // what the file system said
 		}
 	}()
 	return pebble.Open(path, o)

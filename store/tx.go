@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"time"
 
@@ -265,6 +266,33 @@ func (t *Tx) SpaceGone(st *SpaceState) error {
 
 // Space reads what space 0 knows of a name; nil when there is none.
 func (t *Tx) Space(name memory.SpaceName) (*SpaceState, error) { return getSpace(t.layer, name) }
+
+// maxSettingBytes bounds the value of a setting.
+const maxSettingBytes = 64 << 10
+
+// PutSetting keeps a named value of the space (of the database, in space 0); nil
+// removes it.
+func (t *Tx) PutSetting(name string, value []byte) error {
+	if len(value) > maxSettingBytes {
+		return memory.Errorf(memory.KindTooLarge, "setting_too_large", "the value of %q has %d bytes; at most %d are kept", name, len(value), maxSettingBytes)
+	}
+	return t.add(&Record{Kind: SettingPut, Setting: &Setting{name, value}}, nil)
+}
+
+// Setting reads a named value; nil when there is none.
+func (t *Tx) Setting(name string) ([]byte, error) {
+	v, _, err := t.layer.get(settingKey(t.space, name))
+	return v, err
+}
+
+// PutVector adds the vector that a model made of the version of a node that
+// stands and has none.
+func (t *Tx) PutVector(n *Node, vector []byte, model string, attachment any) error {
+	digest := sha256.Sum256(vector)
+	t.layer.set(vectorKey(t.space, n.Ordinal, n.Version), vector)
+	t.bytes += len(vector)
+	return t.add(&Record{Kind: VectorPut, Vector: &VectorOf{n.Ordinal, n.ID, n.Version, model, digest[:]}}, attachment)
+}
 
 func (t *Tx) erased(wiped memory.LSN) error {
 	return t.add(&Record{Kind: Erased, Wiped: wiped}, nil)

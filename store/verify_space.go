@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -285,7 +286,7 @@ func (c *check) differs(k []byte, wrong string) {
 
 var tableNames = map[table]string{tableMeta: "head", tableNode: "node", tableID: "id", tableHistory: "old version of node", tableDead: "ended id",
 	tableEntity: "entity", tableName: "name", tableLink: "link", tableAdjacency: "adjacency of node", tableAnswer: "answer", tableAnswerAge: "age of answer",
-	tableErasing: "erasure", tableSpace: "space", tableDropping: "dropped space", tableHead: "payload of node", tableVector: "vector of node",
+	tableErasing: "erasure", tableSpace: "space", tableDropping: "dropped space", tableSetting: "setting", tableHead: "payload of node", tableVector: "vector of node",
 	tableEdge: "payload of link", tableJournal: "record"}
 
 // nameOf says what lies under a key: the thing, and its ordinal or LSN.
@@ -300,7 +301,7 @@ func nameOf(k []byte) (thing string, number uint64) {
 		if len(rest) == 8 {
 			number = binary.BigEndian.Uint64(rest)
 		}
-	case tableID, tableLink, tableSpace:
+	case tableID, tableLink, tableSpace, tableSetting:
 		return tableNames[t] + " " + string(rest), 0
 	}
 	return tableNames[table(k[4])], number
@@ -381,6 +382,12 @@ func (c *check) payload(n *Node, k []byte) error {
 			return c.note(k, err)
 		}
 		c.vector(n, k, p.Vector)
+	}
+	if len(n.Made) > 0 { // a model made the vector: the content is the head alone
+		if sum := sha256.Sum256(p.Vector); !bytes.Equal(sum[:], n.Made) {
+			c.found("node", uint64(n.Ordinal), k, "the vector of version %d does not match its digest", n.Vector)
+		}
+		p.Vector = nil
 	}
 	c.r.Payloads++
 	if !ok {

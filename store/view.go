@@ -296,6 +296,12 @@ func (v *View) Spaces(after memory.SpaceName, f func(*SpaceState) (bool, error))
 	})
 }
 
+// Settings calls f for the named values of a space whose names begin with a
+// prefix, in order, until f says false. f copies what it keeps.
+func (v *View) Settings(space memory.SpaceID, prefix string, f func(name string, value []byte) bool) error {
+	return v.d.scan(settingKey(space, prefix), func(k, b []byte) bool { return f(string(k[headerSize:]), b) })
+}
+
 // Dropping lists the spaces that are dropped and not gone from disk yet.
 func (v *View) Dropping() ([]SpaceState, error) {
 	var all []SpaceState

@@ -28,14 +28,18 @@ func TestKill(t *testing.T) {
 			running.Go(func() { write(ctx, p, fmt.Sprintf("%d-%d", round, w), acks) })
 		}
 		go func() { running.Wait(); close(acks) }()
-		n := 0
+		killed, n := make(chan struct{}), 0
 		for id := range acks { // a writer ends when the server is gone
 			acknowledged = append(acknowledged, id)
 			if n++; n == acksBeforeKill {
-				go p.kill()
+				go func() { p.kill(); close(killed) }()
 			}
 		}
-		<-p.ended
+		if n < acksBeforeKill {
+			p.kill()
+			t.Fatalf("round %d: writers failed after %d writes: %s", round, n, &p.stderr)
+		}
+		<-killed // not only its stdout: the lock on the directory goes last
 	}
 	p, err := start(dir, os.Environ(), readyLine, "serve", "--data", "db", "--listen", "127.0.0.1:0")
 	if err != nil {

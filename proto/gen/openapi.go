@@ -133,7 +133,9 @@ func polishOperation(path, method string, o map[string]any) {
 	for _, name := range headersOf(path, method) {
 		parameters = append(parameters, ref("parameters", name))
 	}
-	o["parameters"] = parameters
+	if len(parameters) > 0 {
+		o["parameters"] = parameters
+	}
 	if body, ok := o["requestBody"].(map[string]any); ok {
 		snakeProperties(body)
 		if method == "patch" {
@@ -143,6 +145,11 @@ func polishOperation(path, method string, o map[string]any) {
 	}
 	responses := o["responses"].(map[string]any)
 	responses["default"] = ref("responses", "Error")
+	if o["operationId"] == "ListEvents" {
+		content := responses["200"].(map[string]any)["content"].(map[string]any)
+		content["text/event-stream"] = map[string]any{"schema": map[string]any{"type": "string",
+			"description": "Frames of id, event and data; data is an Event as JSON."}}
+	}
 	if s := firstStatus(o["operationId"].(string)); s != "" {
 		responses[s] = responses["200"]
 	}

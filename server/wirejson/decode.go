@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -261,7 +262,7 @@ func (d *decoder) message(m protoreflect.Message) error {
 	var seen uint64 // one bit a field; no message has more than 64
 	return d.object(func(key string) error {
 		f := p.byName[key]
-		if f == nil || len(d.path) == 1 && contains(d.refused, key) {
+		if f == nil || len(d.path) == 1 && slices.Contains(d.refused, key) {
 			return d.unknown(key, p)
 		}
 		if seen&(1<<f.number) != 0 {
@@ -272,19 +273,10 @@ func (d *decoder) message(m protoreflect.Message) error {
 	})
 }
 
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
-}
-
 func (d *decoder) unknown(key string, p *plan) error {
 	known := make([]string, 0, len(p.fields))
 	for i := range p.fields {
-		if name := p.fields[i].name; len(d.path) > 1 || !contains(d.refused, name) {
+		if name := p.fields[i].name; len(d.path) > 1 || !slices.Contains(d.refused, name) {
 			known = append(known, name)
 		}
 	}
