@@ -63,6 +63,8 @@ func diskError(t *testing.T, n int64) (ops int64, isFatal bool) {
 	disk := vfs.NewCrashableMem()
 	var count atomic.Int64
 	var on, fatal, rotating atomic.Bool
+	ended := make(chan struct{})
+	var left *vfs.MemFS // as the process leaves it
 	on.Store(true)
 	inject := errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if rotating.Load() {
@@ -74,7 +76,12 @@ func diskError(t *testing.T, n int64) (ops int64, isFatal bool) {
 		return nil
 	})
 	o := small(errorfs.Wrap(disk, inject))
-	o.Fatal = func(error) { fatal.Store(true) }
+	o.Fatal = func(error) {
+		if !fatal.Swap(true) {
+			left = disk.CrashClone(vfs.CrashCloneCfg{})
+			close(ended)
+		}
+	}
 	s, err := Open("d", o)
 	if err != nil {
 		if !errors.Is(err, errDisk) {
@@ -86,10 +93,15 @@ func diskError(t *testing.T, n int64) (ops int64, isFatal bool) {
 		rotating.Store(true)
 		flushed, err := s.db.AsyncFlush()
 		rotating.Store(false)
-		if err == nil {
-			<-flushed
+		if err != nil {
+			return err
 		}
-		return err
+		select {
+		case <-flushed:
+			return nil
+		case <-ended: // a failed history ends the process too; the flush never does
+			return errDisk
+		}
 	}
 	acked, space, err := script(s, flush)
 	if err != nil && !fatal.Load() {
@@ -102,7 +114,9 @@ func diskError(t *testing.T, n int64) (ops int64, isFatal bool) {
 	}
 	ops = count.Load()
 	on.Store(false)
-	left := disk.CrashClone(vfs.CrashCloneCfg{})
+	if left == nil {
+		left = disk.CrashClone(vfs.CrashCloneCfg{})
+	}
 	func() {
 		defer func() { _ = recover() }() // the process would have ended
 		_ = s.Close()
