@@ -18,6 +18,7 @@ type DB struct {
 	shard *store.Shard
 	run   runner
 	jobs  jobs
+	keys  keyring // API keys; follows space 0 like spaces
 
 	// spaces follows the records of space 0, once they are on disk. Lock
 	// order: spaces, then towers, then a tower's own.
@@ -75,6 +76,9 @@ func (db *DB) start(ctx context.Context) error {
 		db.know(st)
 		return true, nil
 	})
+	if err == nil {
+		err = db.keys.load(db, v)
+	}
 	if err != nil || db.opts.ReadOnly {
 		return err
 	}

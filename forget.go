@@ -98,7 +98,7 @@ func (s *Space) delete(ctx context.Context, id memory.ID, mode memory.ForgetMode
 		}
 		f = Forgotten{Matched: 1, Forgotten: 1}
 		if mode == memory.Suppress && n.Suppressed {
-			f.LSN = n.LSN
+			f.LSN = tx.Meta().LSN
 			return nil
 		}
 		err = tx.End(mode, []*store.Node{n}, "")

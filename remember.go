@@ -150,8 +150,11 @@ type plan struct {
 	p        *prepared
 	outcome  Outcome
 	old      *store.Node // what stands under the id; nil when nothing does
+	replaces bool        // its mentions and links are said anew; an update lets them be
 	mentions []mention
 	links    []*store.Link
+	over     *store.Node            // what stood under the id until its time was over; nil when nothing did
+	standing map[string][]memory.ID // links from what is replaced, by what they say
 }
 
 // mention is an entity that the memory names.
@@ -169,6 +172,9 @@ func (p *prepared) plan(tx *store.Tx, o WriteOptions) (*plan, error) {
 			return nil, err
 		}
 		pl.old = old
+		if err := pl.dropExpired(tx); err != nil {
+			return nil, err
+		}
 	}
 	if err := pl.against(o); err != nil {
 		return nil, err
@@ -176,10 +182,37 @@ func (p *prepared) plan(tx *store.Tx, o WriteOptions) (*plan, error) {
 	if pl.outcome == Kept {
 		return pl, nil
 	}
+	pl.replaces = pl.outcome == Replaced
 	if err := pl.planMentions(tx); err != nil {
 		return nil, err
 	}
 	return pl, pl.planLinks(tx)
+}
+
+// dropExpired frees an id whose memory no reader sees any more: the sweep may
+// come later. The same content again is the first answer all the same.
+func (pl *plan) dropExpired(tx *store.Tx) error {
+	if pl.old == nil || string(pl.old.Digest) == string(pl.p.digest) {
+		return nil
+	}
+	over, err := expiredIn(tx, pl.old)
+	if over {
+		pl.old, pl.over = nil, pl.old
+	}
+	return err
+}
+
+// expiredIn says whether a memory's time is over at the commit.
+func expiredIn(tx *store.Tx, n *store.Node) (bool, error) {
+	if n.Kind == memory.KindEntity {
+		return false, nil
+	}
+	head, err := tx.Head(n)
+	if err != nil {
+		return false, err
+	}
+	e, err := store.DecodeEpisode(head)
+	return e.ExpiresAt != nil && !e.ExpiresAt.After(tx.Now()), err
 }
 
 // against decides what to do about what stands under the id.
@@ -210,7 +243,7 @@ func (pl *plan) against(o WriteOptions) error {
 }
 
 func idInUse(id memory.ID, kind memory.Kind) error {
-	e := memory.Errorf(memory.KindConflict, "id_in_use", "id %q is that of a %s; all nodes of a space share their ids", id, kind)
+	e := memory.Errorf(memory.KindConflict, "id_in_use", "id %q names an existing %s; all nodes of a space share their ids", id, kind)
 	e.Field = "id"
 	return e.Hinted("use another id")
 }
@@ -312,6 +345,14 @@ func (pl *plan) place(tx *store.Tx) (Written, error) {
 		n := pl.old
 		return Written{ID: n.ID, LSN: n.LSN, Version: n.Version, StoredAt: n.Stored, Outcome: Kept}, nil
 	}
+	if pl.over != nil {
+		if err := tx.End(memory.Delete, []*store.Node{pl.over}, "expired"); err != nil {
+			return Written{}, err
+		}
+	}
+	if err := pl.readStanding(tx); err != nil {
+		return Written{}, err
+	}
 	n, err := pl.placeNode(tx)
 	if err != nil {
 		return Written{}, err
@@ -328,11 +369,76 @@ func (pl *plan) place(tx *store.Tx) (Written, error) {
 		if err != nil {
 			return Written{}, err
 		}
-		if err := tx.PutLink(l, metadata, nil); err != nil {
+		if err := pl.putLink(tx, l, metadata); err != nil {
 			return Written{}, err
 		}
 	}
+	if err := pl.endMentions(tx); err != nil {
+		return Written{}, err
+	}
 	return Written{ID: n.ID, LSN: n.LSN, Version: n.Version, StoredAt: n.Stored, Outcome: pl.outcome}, nil
+}
+
+// readStanding learns the links that go out from a memory that is replaced: the
+// new version keeps those that it says again.
+func (pl *plan) readStanding(tx *store.Tx) error {
+	if !pl.replaces {
+		return nil
+	}
+	ids, err := tx.LinkIDs(pl.old.Ordinal)
+	if err != nil {
+		return err
+	}
+	pl.standing = make(map[string][]memory.ID)
+	for _, id := range ids {
+		l, err := tx.Link(id)
+		if err != nil {
+			return err
+		}
+		if l != nil && l.From == pl.old.Ordinal {
+			says := whatItSays(l, l.Metadata)
+			pl.standing[says] = append(pl.standing[says], id)
+		}
+	}
+	return nil
+}
+
+// whatItSays is all of a link but its id and from where it comes.
+func whatItSays(l *store.Link, metadata []byte) string {
+	return string(store.Encode([]any{l.Rule, l.To, l.Type, l.Weight, l.Valid, metadata}))
+}
+
+// putLink adds a link from the memory, unless one that says the same stands.
+func (pl *plan) putLink(tx *store.Tx, l *store.Link, metadata []byte) error {
+	var digest []byte
+	if len(metadata) > 0 {
+		digest = store.Payload{Head: metadata}.Digest()
+	}
+	says := whatItSays(l, digest)
+	if ids := pl.standing[says]; len(ids) > 0 {
+		pl.standing[says] = ids[1:]
+		return nil
+	}
+	return tx.PutLink(l, metadata, nil)
+}
+
+// endMentions takes out the mentions of the version before that the new one does
+// not make. Links that the caller drew stay: they have ids of their own.
+func (pl *plan) endMentions(tx *store.Tx) error {
+	var gone []memory.ID
+	for _, ids := range pl.standing {
+		for _, id := range ids {
+			l, err := tx.Link(id)
+			if err != nil {
+				return err
+			}
+			if l != nil && l.Rule == memory.RuleMentions {
+				gone = append(gone, id)
+			}
+		}
+	}
+	slices.Sort(gone) // of a map: its order must not reach the journal
+	return tx.EndLinks(gone)
 }
 
 func (pl *plan) placeNode(tx *store.Tx) (*store.Node, error) {
@@ -394,7 +500,7 @@ func (pl *plan) placeMentions(tx *store.Tx, n *store.Node) error {
 		}
 		l := &store.Link{ID: memory.NewID(), From: n.Ordinal, FromID: n.ID, To: m.ordinal, ToID: m.id,
 			Type: memory.RuleMentions, Weight: 1, Rule: memory.RuleMentions}
-		if err := tx.PutLink(l, metadata, nil); err != nil {
+		if err := pl.putLink(tx, l, metadata); err != nil {
 			return err
 		}
 	}

@@ -249,6 +249,9 @@ func (db *DB) followSpaces(ps []store.Published) {
 			db.know(st)
 		case store.SpaceDropped:
 			db.unknow(st)
+		case store.SettingPut:
+			db.keys.follow(p.Record.Setting)
+			db.logAct(p.Record.Setting)
 		}
 	}
 }

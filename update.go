@@ -10,7 +10,7 @@ import (
 
 // updateTries bounds how often an update without IfMatch is made anew because
 // another write came between its reading and its writing.
-const updateTries = 16
+const updateTries = 100
 
 // errMoved says that what an update was made from has changed.
 var errMoved = memory.Errorf(memory.KindBusy, "version_moved", "other writers kept changing it")
@@ -117,6 +117,13 @@ func (s *Space) revise(ctx context.Context, id memory.ID, old *store.Node, p *pr
 		}
 		if o.IfMatch != 0 && o.IfMatch != now.Version {
 			return versionMismatch("memory "+string(id), o.IfMatch, now.Version)
+		}
+		over, err := expiredIn(tx, now)
+		if err != nil {
+			return err
+		}
+		if over {
+			return memoryNotFound(s, id)
 		}
 		if old == nil || now.Ordinal != old.Ordinal || now.Version != old.Version {
 			return errMoved

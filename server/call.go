@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/engramdb/engram"
 	"github.com/engramdb/engram/memory"
 )
 
@@ -33,6 +34,7 @@ type Call struct {
 	LSN      memory.LSN // read or written; 0: none
 	Replayed bool       // the first answer of an idempotency key
 
+	key   *engram.Key   // that the caller has shown; nil when none is needed
 	err   *memory.Error // what went wrong
 	began time.Time
 	timer *time.Timer              // ends the request; nil in process

@@ -75,11 +75,18 @@ const (
 	codeRequestTimeout   = "request_timeout"
 	codeStopping         = "stopping"
 	codeInternal         = "internal"
+	codeRateLimited      = "rate_limited"
+	codeQuotaExceeded    = "quota_exceeded"
+	codeOriginDenied     = "origin_denied"
+	codeEncodingUnknown  = "encoding_unknown"
+	codeMessageInvalid   = "message_invalid"
 )
 
 // errRequestTimeout is the cause with which a request's context ends when its
 // time is over.
 var errRequestTimeout = errors.New("the time for the request is over")
+
+var errUnknownService = errors.New("there is no such service")
 
 // asError gives the *memory.Error in err, or makes one: of ours when the context
 // says so, else internal. ctx is the request's.

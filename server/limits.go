@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/engramdb/engram/memory"
@@ -28,7 +30,10 @@ func (s *Server) boundBody(w http.ResponseWriter, r *http.Request) *boundedBody 
 	}
 	b.rc = http.NewResponseController(w)
 	b.timed = b.rc.SetReadDeadline(time.Now().Add(s.o.BodyTimeout)) == nil
-	b.ReadCloser = http.MaxBytesReader(w, r.Body, s.o.MaxBodyBytes)
+	b.ReadCloser = r.Body
+	if !streamsBody(r) {
+		b.ReadCloser = http.MaxBytesReader(w, r.Body, s.o.MaxBodyBytes)
+	}
 	r.Body = b
 	return b
 }
@@ -51,12 +56,10 @@ func (b *boundedBody) done(err error) {
 	}
 }
 
-// CheckListen refuses an address that other machines may reach, unless insecure
-// says that this is meant.
-//
-// BUG(server): there are no API keys yet, which would be the other way to allow it.
-func CheckListen(addr string, insecure bool) error {
-	if insecure {
+// CheckListen refuses an address that other machines may reach, unless guarded:
+// there are API keys, or the operator says that something else keeps strangers out.
+func CheckListen(addr string, guarded bool) error {
+	if guarded {
 		return nil
 	}
 	host, _, err := net.SplitHostPort(addr)
@@ -70,5 +73,49 @@ func CheckListen(addr string, insecure bool) error {
 		return nil
 	}
 	e := memory.Errorf(memory.KindDenied, "listen_insecure", "the address %q is not loopback, and there are no API keys: anybody who reaches it could read and change every memory", addr)
-	return e.Hinted("listen on 127.0.0.1, or give --insecure when something else keeps strangers out")
+	return e.Hinted("make a key with engram key create --data DIR, listen on 127.0.0.1, or give --insecure when something else keeps strangers out")
+}
+
+// A boundedListener closes connections beyond its bound at once. To let them wait
+// would let the first ten thousand keep everybody else out without a word.
+type boundedListener struct {
+	net.Listener
+	most    int64
+	open    atomic.Int64
+	refused func()
+}
+
+// Accept waits for a connection that there is room for.
+func (l *boundedListener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if l.open.Add(1) <= l.most {
+			return &countedConn{Conn: c, release: sync.OnceFunc(func() { l.open.Add(-1) })}, nil
+		}
+		l.open.Add(-1)
+		l.refused()
+		_ = c.Close() // it was never used
+	}
+}
+
+type countedConn struct {
+	net.Conn
+	release func()
+}
+
+func (c *countedConn) Close() error {
+	c.release()
+	return c.Conn.Close()
+}
+
+// CloseWrite lets net/http end its half first, so that a client that still sends
+// reads why it was refused.
+func (c *countedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return c.Conn.Close()
 }

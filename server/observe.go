@@ -27,6 +27,7 @@ type metrics struct {
 	bytesIn   *prometheus.CounterVec
 	bytesOut  *prometheus.CounterVec
 	perSpace  *prometheus.CounterVec
+	refused   prometheus.Counter
 	spaceMost int
 
 	mu struct { // guards the names of spaces that have a label
@@ -43,11 +44,12 @@ func newMetrics(s *Server) *metrics {
 		bytesIn:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "engram_request_bytes_total", Help: "Bytes of request bodies."}, labels),
 		bytesOut:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "engram_response_bytes_total", Help: "Bytes of response bodies."}, labels),
 		perSpace:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "engram_space_requests_total", Help: "Requests by space; the spaces over the bound are counted as other."}, []string{"space", "outcome"}),
+		refused:   prometheus.NewCounter(prometheus.CounterOpts{Name: "engram_connections_refused_total", Help: "Connections that were closed at once, as there were as many as may be."}),
 		spaceMost: s.o.MaxSpaceLabels,
 	}
 	m.mu.spaces = map[string]bool{}
 	r := prometheus.NewRegistry()
-	r.MustRegister(m.requests, m.seconds, m.bytesIn, m.bytesOut, m.perSpace, collectors.NewGoCollector(),
+	r.MustRegister(m.requests, m.seconds, m.bytesIn, m.bytesOut, m.perSpace, m.refused, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), dbCollector{s.db}, limitsOf(s.o),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "engram_requests_in_flight", Help: "Requests that are being worked on."}, func() float64 { return float64(s.inFlight.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "engram_streams", Help: "Streams of events that are open."}, func() float64 { return float64(s.streams.Load()) }))
@@ -76,7 +78,7 @@ func (m *metrics) spaceLabel(name string) string {
 func limitsOf(o Options) prometheus.Collector {
 	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "engram_limit", Help: "The server's bounds, by name."}, []string{"name"})
 	for name, v := range map[string]float64{
-		"body_bytes": float64(o.MaxBodyBytes), "header_bytes": float64(o.MaxHeaderBytes), "in_flight": float64(o.MaxInFlight),
+		"connections": float64(o.MaxConnections), "body_bytes": float64(o.MaxBodyBytes), "header_bytes": float64(o.MaxHeaderBytes), "in_flight": float64(o.MaxInFlight),
 		"streams": float64(o.MaxStreams), "space_labels": float64(o.MaxSpaceLabels), "header_seconds": o.HeaderTimeout.Seconds(),
 		"body_seconds": o.BodyTimeout.Seconds(), "request_seconds": o.RequestTimeout.Seconds(), "max_request_seconds": o.MaxRequestTimeout.Seconds(),
 	} {
@@ -131,6 +133,9 @@ func (s *Server) log(rec *recorder, verb, outcome string, took time.Duration) {
 		slog.String("outcome", outcome), slog.Int("status", rec.status), slog.Duration("took", took), slog.Int64("bytes_out", rec.bytes)}
 	if c.Space != "" {
 		attrs = append(attrs, slog.String("space", c.Space))
+	}
+	if c.Caller != "" {
+		attrs = append(attrs, slog.String("key", c.Caller))
 	}
 	if c.LSN != 0 {
 		attrs = append(attrs, slog.Uint64("lsn", uint64(c.LSN)))

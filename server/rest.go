@@ -71,6 +71,9 @@ func (s *Service) endpoints() map[protoreflect.Name]endpoint {
 		"Query": unary(s.Query), "Consolidate": unary(s.Consolidate), "ListConcepts": unary(s.ListConcepts),
 		"GetConcept": unary(s.GetConcept), "ListPlans": unary(s.ListPlans), "RevertPlan": unary(s.RevertPlan),
 
+		"CreateKey": unary(s.CreateKey), "ListKeys": unary(s.ListKeys), "RotateKey": unary(s.RotateKey), "RevokeKey": unary(s.RevokeKey),
+		"ListActs": unary(s.ListActs),
+
 		"ListEvents": unary(s.ListEvents),
 		"GetJob":     unary(s.GetJob), "CancelJob": unary(s.CancelJob), "GetVersion": unary(s.GetVersion),
 	}
@@ -270,6 +273,9 @@ func (r *route) decodeBody(req *http.Request, m protoreflect.Message) error {
 	if req.Body == nil || req.Body == http.NoBody {
 		return nil
 	}
+	if e := req.Header.Get("Content-Encoding"); e != "" && e != "identity" {
+		return encodingUnknown(e, "Content-Encoding", "no compression here")
+	}
 	buf := buffers.Get().(*bytes.Buffer)
 	defer release(buf)
 	if n := req.ContentLength; n > 0 && n < maxPooled {
@@ -327,6 +333,9 @@ func (s *Server) rest(w http.ResponseWriter, r *http.Request, c *Call) {
 	if method == http.MethodHead { // net/http leaves the body out
 		method = http.MethodGet
 	}
+	if s.transfers(w, r, c) {
+		return
+	}
 	rt, parts, allowed := s.router.find(method, r.URL)
 	if rt == nil {
 		s.fail(w, r, c, noRoute(w, r, allowed))
@@ -338,6 +347,9 @@ func (s *Server) rest(w http.ResponseWriter, r *http.Request, c *Call) {
 		return
 	}
 	q, err := rt.decode(r, parts)
+	if err == nil {
+		err = s.authorize(c, rt.verb, q)
+	}
 	if err != nil {
 		s.fail(w, r, c, err)
 		return
@@ -374,9 +386,15 @@ func writeMessage(w http.ResponseWriter, m proto.Message) {
 
 var jsonType = []string{"application/json"}
 
-// fail answers with an error, and keeps it for the metrics and the log.
+// fail answers with an error in the words of the request's door, and keeps it for
+// the metrics and the log.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, c *Call, err error) {
 	c.err = asError(r.Context(), err)
 	c.Status = 0
+	challenge(w, c.err)
+	if c.Door != doorREST && r.Method == http.MethodPost && s.rpcErrors.IsSupported(r) {
+		_ = s.rpcErrors.Write(w, r, connectError(c.err, c.Verb, c.RequestID)) // the client may be gone
+		return
+	}
 	writeError(w, c.err, c.Verb, c.RequestID)
 }

@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"mime"
 	"net/http"
 	"runtime/debug"
 	"strings"
 
 	"connectrpc.com/connect"
+	"connectrpc.com/grpchealth"
+	"connectrpc.com/grpcreflect"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/engramdb/engram/memory"
 	engramv1 "github.com/engramdb/engram/proto/engram/v1"
@@ -17,7 +21,7 @@ import (
 )
 
 // newRPC mounts the handlers that Connect generates: one for Connect, gRPC and
-// gRPC-Web.
+// gRPC-Web; and gRPC's own services of reflection and health.
 func newRPC(s *Server) http.Handler {
 	options := []connect.HandlerOption{
 		connect.WithInterceptors(&edge{s}),
@@ -25,17 +29,25 @@ func newRPC(s *Server) http.Handler {
 		connect.WithRecover(s.rpcPanic),
 	}
 	mux := http.NewServeMux()
-	mux.Handle(engramv1connect.NewEngramServiceHandler(s.service, options...))
-	mux.Handle(engramv1connect.NewEventServiceHandler(subscriber{s}, options...))
+	mux.Handle(engramv1connect.NewEngramServiceHandler(s.service, append(options, codecs)...))
+	mux.Handle(engramv1connect.NewEventServiceHandler(subscriber{s}, append(options, codecs)...))
+	mux.Handle(grpchealth.NewHandler(health{s}, options...))
+	reflector := grpcreflect.NewStaticReflector(append(serviceNames, grpchealth.HealthV1ServiceName)...)
+	mux.Handle(grpcreflect.NewHandlerV1(reflector, options...))
+	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, options...))
 	known := procedures()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := callOf(r.Context())
 		verb, ok := known[r.URL.Path]
 		if c.Verb = verb; !ok {
-			s.fail(w, r, c, noRoute(w, r, nil))
+			s.fail(w, r, c, noProcedure(w, r))
 			return
 		}
-		if err := rpcForm(w, r, c); err != nil {
+		err := rpcForm(w, r, c)
+		if err == nil && verb != verbReflection { // which is a conversation
+			err = s.plainBody(r, c.Door)
+		}
+		if err != nil {
 			s.fail(w, r, c, err)
 			return
 		}
@@ -43,9 +55,29 @@ func newRPC(s *Server) http.Handler {
 	})
 }
 
+// noProcedure is the error of a call that is none. A gRPC client expects
+// UNIMPLEMENTED, from which it sees that it is to try an older name.
+func noProcedure(w http.ResponseWriter, r *http.Request) error {
+	err := asError(r.Context(), noRoute(w, r, nil))
+	if r.Method == http.MethodPost && r.Header.Get("Content-Type") != "" {
+		err.Kind = memory.KindUnimplemented
+	}
+	return err
+}
+
+const verbReflection = "server_reflection_info"
+
+// standard are the procedures of gRPC's own services.
+var standard = map[string]string{
+	"/grpc.health.v1.Health/Check":                                   "health_check",
+	"/grpc.health.v1.Health/Watch":                                   "health_watch",
+	"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo":      verbReflection,
+	"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": verbReflection,
+}
+
 // procedures are the paths of the schema's calls, with the verb of each.
 func procedures() map[string]string {
-	known := map[string]string{}
+	known := maps.Clone(standard)
 	services := engramv1.File_engram_v1_engram_proto.Services()
 	for i := range services.Len() {
 		s := services.Get(i)
@@ -63,7 +95,7 @@ func rpcForm(w http.ResponseWriter, r *http.Request, c *Call) error {
 		return noRoute(w, r, []string{http.MethodPost})
 	}
 	if c.Door != doorConnect {
-		return nil
+		return grpcForm(r)
 	}
 	t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch t {
@@ -75,6 +107,17 @@ func rpcForm(w http.ResponseWriter, r *http.Request, c *Call) error {
 	return memory.Invalid(codeHeaderInvalid, "Content-Type", "Content-Type is %.64q; a call has application/json or application/proto", r.Header.Get("Content-Type"))
 }
 
+// grpcForm refuses forms of a message that there is no codec for.
+func grpcForm(r *http.Request) error {
+	t := r.Header.Get("Content-Type")
+	base, form, _ := strings.Cut(t, "+")
+	switch {
+	case (base == "application/grpc" || base == "application/grpc-web") && (form == "" || form == "proto" || form == "json"):
+		return nil
+	}
+	return memory.Invalid(codeHeaderInvalid, "Content-Type", "Content-Type is %.64q; a call has application/grpc or application/grpc-web, with +proto or +json", t)
+}
+
 // rpcPanic is what Connect makes of a panic; the log gets the stack.
 func (s *Server) rpcPanic(ctx context.Context, spec connect.Spec, _ http.Header, p any) error {
 	c := callOf(ctx)
@@ -83,15 +126,33 @@ func (s *Server) rpcPanic(ctx context.Context, spec connect.Spec, _ http.Header,
 	return connectError(c.err, verbOf(spec), c.RequestID)
 }
 
+// verbIn is the verb of a call of ours, or of gRPC's own services.
+func verbIn(spec connect.Spec) string {
+	if verb, ok := standard[spec.Procedure]; ok {
+		return verb
+	}
+	return verbOf(spec)
+}
+
 func verbOf(spec connect.Spec) string {
 	return snake(spec.Procedure[strings.LastIndexByte(spec.Procedure, '/')+1:])
 }
 
-// An edge turns the Service's errors into Connect's, as the outermost of a call.
+// An edge asks whether the caller may, and turns the Service's errors into
+// Connect's, as the outermost of a call. A stream is asked for in Subscribe, where
+// its message is; reflection needs the key that admit has seen.
 type edge struct{ s *Server }
 
 func (e *edge) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, q connect.AnyRequest) (connect.AnyResponse, error) {
+		m, _ := q.Any().(proto.Message)
+		err := faultOf(m)
+		if err == nil {
+			err = e.s.authorize(callOf(ctx), verbIn(q.Spec()), m)
+		}
+		if err != nil {
+			return nil, e.translate(ctx, q.Spec(), err)
+		}
 		a, err := next(ctx, q)
 		if err != nil {
 			return nil, e.translate(ctx, q.Spec(), err)
@@ -107,7 +168,7 @@ func (e *edge) WrapStreamingClient(next connect.StreamingClientFunc) connect.Str
 func (e *edge) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
 		rc := callOf(ctx)
-		rc.Verb = verbOf(conn.Spec())
+		rc.Verb = verbIn(conn.Spec())
 		if err := next(ctx, conn); err != nil {
 			return e.translate(ctx, conn.Spec(), err)
 		}

@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"connectrpc.com/connect"
+
 	"github.com/engramdb/engram"
 	"github.com/engramdb/engram/memory"
 	"github.com/engramdb/engram/proto"
@@ -58,6 +60,21 @@ type Options struct {
 	PingEvery time.Duration
 	// SlowRequest is from when on a request is logged as slow; default 1 s.
 	SlowRequest time.Duration
+	// RequireKeys wants an API key of every caller also while there is none yet;
+	// without it a key is needed from the first on.
+	RequireKeys bool
+	// MetricsOpen gives /metrics to everybody, also when keys are needed.
+	MetricsOpen bool
+	// Origins are the origins, such as https://console.example.org, whose pages may
+	// use the API from a browser; "*" is all. Default none but the server's own.
+	Origins []string
+	// TLS, when it is set, is the only way to speak with the server.
+	TLS *TLS
+	// MaxConnections bounds the connections that are open, idle ones too; more are
+	// closed at once. Default 10,000.
+	MaxConnections int
+	// Limits are those that are in force at the start.
+	Limits Limits
 	// MaxSpaceLabels bounds how many spaces have metrics of their own; the others
 	// are counted together as "other". Default 100.
 	MaxSpaceLabels int
@@ -90,7 +107,7 @@ func (o Options) withDefaults() (Options, error) {
 		zero  int
 	}{
 		{"MaxHeaderBytes", &o.MaxHeaderBytes, 64 << 10}, {"MaxInFlight", &o.MaxInFlight, 1024},
-		{"MaxStreams", &o.MaxStreams, 1000}, {"MaxSpaceLabels", &o.MaxSpaceLabels, 100},
+		{"MaxStreams", &o.MaxStreams, 1000}, {"MaxSpaceLabels", &o.MaxSpaceLabels, 100}, {"MaxConnections", &o.MaxConnections, 10_000},
 	} {
 		if *n.value < 0 {
 			return o, fmt.Errorf("server: %s is %d; it is at least 0", n.name, *n.value)
@@ -113,8 +130,15 @@ type Server struct {
 	service *Service
 	router  *router
 	rpc     http.Handler
+	mcp     func() (http.Handler, error)
 	metrics *metrics
 	http    *http.Server
+
+	limits     atomic.Pointer[Limits]
+	keyRates   buckets
+	spaceRates buckets
+	quotas     quotas
+	rpcErrors  *connect.ErrorWriter
 
 	inFlight atomic.Int64
 	streams  atomic.Int64
@@ -132,19 +156,29 @@ func New(db *engram.DB, o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{o: o, db: db, service: NewService(db, o.Version)}
+	s.SetLimits(o.Limits)
+	s.rpcErrors = connect.NewErrorWriter()
 	s.metrics = newMetrics(s)
 	if s.router, err = newRouter(s.service); err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
 	s.rpc = newRPC(s)
+	s.mcp = newMCP(s)
 	s.stopped, s.stop = context.WithCancelCause(context.Background())
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true) // gRPC without TLS on the same port
+	if o.TLS == nil {
+		protocols.SetUnencryptedHTTP2(true) // gRPC without TLS on the same port
+	} else {
+		protocols.SetHTTP2(true)
+	}
 	s.http = &http.Server{
 		Handler: s, Protocols: &protocols, MaxHeaderBytes: o.MaxHeaderBytes, ReadHeaderTimeout: o.HeaderTimeout,
 		IdleTimeout: o.IdleTimeout, WriteTimeout: o.MaxRequestTimeout + o.WriteTimeout,
 		ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelWarn),
+	}
+	if o.TLS != nil {
+		s.http.TLSConfig = o.TLS.config()
 	}
 	return s, nil
 }
@@ -154,7 +188,12 @@ func (s *Server) Service() *Service { return s.service }
 
 // Serve answers on ln until Shutdown, and returns nil then.
 func (s *Server) Serve(ln net.Listener) error {
-	err := s.http.Serve(ln)
+	ln = &boundedListener{Listener: ln, most: int64(s.o.MaxConnections), refused: s.metrics.refused.Inc}
+	serve := s.http.Serve
+	if s.o.TLS != nil {
+		serve = func(ln net.Listener) error { return s.http.ServeTLS(ln, "", "") } // the certificate is in its settings
+	}
+	err := serve(ln)
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -191,8 +230,13 @@ func (s *Server) stream(ctx context.Context) (_ context.Context, release func(),
 	callOf(ctx).untimed()
 	ctx, cancel := context.WithCancelCause(ctx)
 	unhook := context.AfterFunc(s.stopped, func() { cancel(errStopping) })
+	unwatch := func() {}
+	if k := callOf(ctx).key; k != nil {
+		ctx, unwatch = s.db.WithKey(ctx, *k)
+	}
 	return ctx, func() {
 		unhook()
+		unwatch()
 		cancel(nil)
 		s.inFlight.Add(1) // which ServeHTTP counts out
 		s.streams.Add(-1)
@@ -202,10 +246,12 @@ func (s *Server) stream(ctx context.Context) (_ context.Context, release func(),
 
 // ServeHTTP answers one request, of any protocol.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if s.plain(w, r) {
+	s.secure(w.Header(), r)
+	done, refused := s.cors(w, r)
+	if done || s.plain(w, r, refused) {
 		return
 	}
-	c, refused := newCall(r, doorOf(r), time.Now())
+	c, wrong := newCall(r, doorOf(r), time.Now())
 	rec := &recorder{ResponseWriter: w, call: c}
 	ctx, cancel := context.WithCancelCause(context.WithValue(r.Context(), callKey{}, c))
 	defer cancel(nil)
@@ -216,18 +262,45 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = r.WithContext(ctx)
 	defer s.observe(rec, r, body)
 	defer s.recovered(rec, r, c)
-	if n := s.inFlight.Add(1); n > int64(s.o.MaxInFlight) && refused == nil {
+	n := s.inFlight.Add(1)
+	defer s.inFlight.Add(-1)
+	if refused = firstOf(refused, s.enter(r, c), wrong); refused == nil && n > int64(s.o.MaxInFlight) {
 		refused = memory.Errorf(memory.KindBusy, codeTooManyRequests, "%d requests are being worked on, which is the most", s.o.MaxInFlight)
 	}
-	defer s.inFlight.Add(-1)
 	switch {
 	case refused != nil:
 		s.fail(rec, r, c, refused)
+	case r.URL.Path == mcpPath:
+		s.serveMCP(rec, r, c)
 	case c.Door == doorREST:
 		s.rest(rec, r, c)
 	default:
 		s.rpc.ServeHTTP(rec, r)
 	}
+}
+
+// firstOf gives the first of some errors.
+func firstOf(errs ...*memory.Error) *memory.Error {
+	for _, e := range errs {
+		if e != nil {
+			return e
+		}
+	}
+	return nil
+}
+
+// enter finds the key of a call, in whose name it is done.
+func (s *Server) enter(r *http.Request, c *Call) (refused *memory.Error) {
+	if c.key, refused = s.admit(r, isOpen(r)); refused == nil && c.key != nil {
+		c.Caller = c.key.ID
+	}
+	return refused
+}
+
+// isOpen says whether a request is for a call that everybody may make.
+func isOpen(r *http.Request) bool {
+	p := r.URL.Path
+	return p == "/v1/version" || strings.HasSuffix(p, "/GetVersion") && strings.HasPrefix(p, "/engram.v1.") || strings.HasPrefix(p, "/grpc.health.v1.Health/")
 }
 
 // timeFor is the time for a request: what a gRPC or Connect client asks for in its
@@ -272,7 +345,7 @@ func grpcTimeout(s string) time.Duration {
 // doorOf says which protocol a request speaks. The paths of gRPC and Connect
 // begin with the schema's package.
 func doorOf(r *http.Request) string {
-	if !strings.HasPrefix(r.URL.Path, "/engram.v1.") {
+	if !strings.HasPrefix(r.URL.Path, "/engram.v1.") && !strings.HasPrefix(r.URL.Path, "/grpc.") {
 		return doorREST
 	}
 	switch t := r.Header.Get("Content-Type"); {
@@ -303,29 +376,72 @@ func (s *Server) recovered(rec *recorder, r *http.Request, c *Call) {
 	s.fail(rec, r, c, err)
 }
 
-// plain answers what is not a call of the API.
-func (s *Server) plain(w http.ResponseWriter, r *http.Request) bool {
-	var answer func(http.ResponseWriter, *http.Request)
-	switch r.URL.Path {
-	case "/healthz":
-		answer = s.healthz
-	case "/readyz":
-		answer = s.readyz
-	case "/metrics":
-		answer = s.metrics.ServeHTTP
-	case "/openapi.json":
-		answer = openAPI
-	default:
+// plain answers what is not a call of the API. Of it, only metrics and profiles
+// want a key.
+func (s *Server) plain(w http.ResponseWriter, r *http.Request, refused *memory.Error) bool {
+	answer, n := s.page(r.URL.Path)
+	if answer == nil {
 		return false
 	}
 	id := requestID(r.Header.Get("Request-Id"))
 	w.Header().Set("Request-Id", id)
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		writeError(w, asError(r.Context(), noRoute(w, r, []string{http.MethodGet})), "", id)
+	fail := func(err error) bool {
+		e := asError(r.Context(), err)
+		challenge(w, e)
+		writeError(w, e, "", id)
 		return true
 	}
-	answer(w, r)
+	if refused != nil {
+		return fail(refused)
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return fail(noRoute(w, r, []string{http.MethodGet}))
+	}
+	k, err := s.admit(r, n == needNothing)
+	if err != nil {
+		return fail(err)
+	}
+	if k != nil && (!k.May(engram.Scope(n)) || len(k.Spaces) > 0) { // both tell of all spaces
+		return fail(denied(k, n))
+	}
+	if err := answer(w, r); err != nil {
+		return fail(err)
+	}
 	return true
+}
+
+// page finds what stands at a path that is not the API's, and what it needs.
+func (s *Server) page(path string) (answer func(http.ResponseWriter, *http.Request) error, n need) {
+	always := func(f func(http.ResponseWriter, *http.Request)) func(http.ResponseWriter, *http.Request) error {
+		return func(w http.ResponseWriter, r *http.Request) error {
+			f(w, r)
+			return nil
+		}
+	}
+	switch {
+	case path == "/healthz":
+		return always(s.healthz), needNothing
+	case path == "/readyz":
+		return always(s.readyz), needNothing
+	case path == "/openapi.json":
+		return always(openAPI), needNothing
+	case path == "/docs":
+		return always(docs), needNothing
+	case path == "/metrics" && s.o.MetricsOpen:
+		return always(s.metrics.ServeHTTP), needNothing
+	case path == "/metrics":
+		return always(s.metrics.ServeHTTP), needOf("metrics")
+	case strings.HasPrefix(path, profilePath):
+		return s.profile, needOf("profile")
+	}
+	return nil, ""
+}
+
+// challenge says how to show a key, as HTTP wants it of a 401.
+func challenge(w http.ResponseWriter, e *memory.Error) {
+	if e.Kind == memory.KindUnauthenticated {
+		w.Header().Set("Www-Authenticate", `Bearer realm="engram"`)
+	}
 }
 
 func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {

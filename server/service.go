@@ -21,11 +21,12 @@ import (
 // A Service is the API over a database: each call of the schema once, for every
 // door. What travels beside a message is the Call of its context. Its errors are
 // *memory.Error or become internal ones at the door. It is safe for concurrent
-// use and holds nothing of its own.
+// use; of its own it holds only which space a job is of.
 type Service struct {
 	later
 	db      *engram.DB
 	version string
+	jobs    jobSpaces
 }
 
 // NewService makes the Service of a database; version is the server's own, ""
@@ -106,8 +107,20 @@ func (s *Service) PutSpace(ctx context.Context, r *engramv1.PutSpaceRequest) (*e
 	}
 	if created {
 		c.Status = statusCreated
+		s.record(ctx, c, engram.ActSpaceCreated)
 	}
 	return c.space(&info), nil
+}
+
+// record keeps what an administrator did to a space. The space is as it is when
+// that fails; the log says both.
+func (s *Service) record(ctx context.Context, c *Call, what string) {
+	if c.key == nil && !c.local() {
+		return // whoever it was has no name
+	}
+	if err := s.db.RecordAct(c.acting(ctx), what, c.Space); err != nil {
+		s.db.LogUnrecorded(what, c.Space, err)
+	}
 }
 
 // space answers with a space.
@@ -149,7 +162,7 @@ func (s *Service) ListSpaces(ctx context.Context, r *engramv1.ListSpacesRequest)
 	if after != "" && after.Check() != nil {
 		return nil, memory.Invalid("page_token_invalid", "page_token", "page_token is not one that this server gave")
 	}
-	infos, err := s.db.Spaces(ctx, after, n+1)
+	infos, err := s.spaces(ctx, after, n+1)
 	if err != nil {
 		return nil, err
 	}
@@ -162,6 +175,33 @@ func (s *Service) ListSpaces(ctx context.Context, r *engramv1.ListSpacesRequest)
 		out.Spaces = append(out.Spaces, spacePB(&infos[i]))
 	}
 	return out, nil
+}
+
+// spaces lists the spaces that the caller may see.
+func (s *Service) spaces(ctx context.Context, after memory.SpaceName, n int) ([]engram.SpaceInfo, error) {
+	k := callOf(ctx).key
+	if k == nil || len(k.Spaces) == 0 {
+		return s.db.Spaces(ctx, after, n)
+	}
+	var infos []engram.SpaceInfo
+	for _, name := range k.Spaces { // they are sorted, and few
+		if name <= after || len(infos) == n {
+			continue
+		}
+		sp, err := s.db.Space(name)
+		if err != nil {
+			continue // it may see one that is not there
+		}
+		info, err := sp.Info(ctx)
+		if memory.KindOf(err) == memory.KindNotFound && err != nil {
+			continue // dropped meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		infos = append(infos, info)
+	}
+	return infos, nil
 }
 
 // pageSize reads a page size: standard when it is not given. The database says
@@ -200,6 +240,7 @@ func (s *Service) UpdateSpace(ctx context.Context, r *engramv1.UpdateSpaceReques
 	if err != nil {
 		return nil, err
 	}
+	s.record(ctx, c, engram.ActSpaceChanged)
 	return c.space(&info), nil
 }
 
@@ -235,6 +276,8 @@ func (s *Service) DeleteSpace(ctx context.Context, r *engramv1.DeleteSpaceReques
 		return nil, err
 	}
 	c.Status = statusAccepted
+	s.jobs.add(job.ID, r.GetSpace())
+	s.record(ctx, c, engram.ActSpaceDropped)
 	return &engramv1.DeleteSpaceResponse{Job: job.ID}, nil
 }
 
@@ -246,7 +289,13 @@ func (s *Service) GetJob(ctx context.Context, r *engramv1.GetJobRequest) (*engra
 	if err != nil {
 		return nil, err
 	}
-	return jobPB(&job, c.RequestID), nil
+	return s.jobPB(&job, c), nil
+}
+
+func (s *Service) jobPB(j *engram.Job, c *Call) *engramv1.Job {
+	out := jobPB(j, c.RequestID)
+	out.Space, _ = s.jobs.space(j.ID)
+	return out
 }
 
 // CancelJob asks a job to stop.
@@ -257,7 +306,7 @@ func (s *Service) CancelJob(ctx context.Context, r *engramv1.CancelJobRequest) (
 	if err != nil {
 		return nil, err
 	}
-	return jobPB(&job, c.RequestID), nil
+	return s.jobPB(&job, c), nil
 }
 
 // GetVersion says what the server is.

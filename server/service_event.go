@@ -88,12 +88,15 @@ func (f *feed) run(ctx context.Context, send sender) error {
 	}
 }
 
-// ended makes a subscriber's own leaving no error.
+// ended makes a subscriber's own leaving no error; the end of its key is one.
 func ended(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	if cause := context.Cause(ctx); isOurs(cause) && memory.KindOf(cause) == memory.KindUnauthenticated {
+		return cause
+	}
+	return nil
 }
 
 // page sends the events of one page, and says whether there may be more.
@@ -161,6 +164,13 @@ type subscriber struct{ s *Server }
 
 // Subscribe streams the events of a space.
 func (b subscriber) Subscribe(ctx context.Context, r *engramv1.SubscribeRequest, out *connect.ServerStream[engramv1.Event]) error {
+	err := faultOf(r)
+	if err == nil {
+		err = b.s.authorize(callOf(ctx), "subscribe", r)
+	}
+	if err != nil {
+		return err
+	}
 	ctx, release, err := b.s.stream(ctx)
 	if err != nil {
 		return err

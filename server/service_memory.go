@@ -296,16 +296,17 @@ func (s *Service) DeleteMemory(ctx context.Context, r *engramv1.DeleteMemoryRequ
 	if err != nil {
 		return nil, err
 	}
-	return &engramv1.DeleteMemoryResponse{Lsn: uint64(f.LSN), Job: c.forgot(&f)}, nil
+	return &engramv1.DeleteMemoryResponse{Lsn: uint64(f.LSN), Job: s.forgot(c, &f)}, nil
 }
 
 // forgot puts what was forgotten into the call, and gives the job that goes on.
-func (c *Call) forgot(f *engram.Forgotten) string {
+func (s *Service) forgot(c *Call, f *engram.Forgotten) string {
 	c.LSN, c.Replayed = f.LSN, f.Replayed
 	if f.Job == nil {
 		return ""
 	}
 	c.Status = statusAccepted
+	s.jobs.add(f.Job.ID, c.Space)
 	return f.Job.ID
 }
 
@@ -362,7 +363,7 @@ func (s *Service) Forget(ctx context.Context, r *engramv1.ForgetRequest) (*engra
 		return nil, err
 	}
 	return &engramv1.ForgetResponse{Matched: uint32(f.Matched), Forgotten: uint32(f.Forgotten), Lsn: uint64(f.LSN),
-		Missing: stringsOf(f.Missing), Job: c.forgot(&f)}, nil
+		Missing: stringsOf(f.Missing), Job: s.forgot(c, &f)}, nil
 }
 
 // Restore brings suppressed memories back.
@@ -383,7 +384,7 @@ func (s *Service) Restore(ctx context.Context, r *engramv1.RestoreRequest) (*eng
 	if err != nil {
 		return nil, err
 	}
-	c.forgot(&f)
+	s.forgot(c, &f)
 	return &engramv1.RestoreResponse{Matched: uint32(f.Matched), Restored: uint32(f.Forgotten), Lsn: uint64(f.LSN),
 		Forgotten: uint32(f.Matched - f.Forgotten), Missing: stringsOf(f.Missing)}, nil
 }

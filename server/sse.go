@@ -12,10 +12,10 @@ import (
 	"github.com/engramdb/engram/server/wirejson"
 )
 
-// wantsStream says whether the caller asks for server-sent events (or for the
-// same frames by WebSocket) rather than for a page.
+// wantsStream says whether the caller asks for server-sent events, or for the
+// same frames by WebSocket, rather than for a page.
 func wantsStream(r *http.Request) bool {
-	return strings.Contains(r.Header.Get("Accept"), "text/event-stream") || strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+	return strings.Contains(r.Header.Get("Accept"), "text/event-stream") || isWebSocket(r)
 }
 
 // events answers with a stream of server-sent events.
@@ -27,6 +27,10 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, c *Call, rt *rou
 		return
 	}
 	defer release()
+	if isWebSocket(r) {
+		s.wsEvents(w, r, c, f, ctx)
+		return
+	}
 	out := &eventWriter{w: w, call: c, patience: s.o.WriteTimeout}
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
@@ -44,11 +48,15 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, c *Call, rt *rou
 
 // openStream checks all that can be refused before the stream begins.
 func (s *Server) openStream(r *http.Request, rt *route, parts []string) (*feed, context.Context, func(), error) {
-	if r.Header.Get("Upgrade") != "" {
-		return nil, nil, nil, memory.Unimplemented("Upgrade", "events by WebSocket are not built yet").Hinted("ask for Accept: text/event-stream")
+	if isWebSocket(r) && (r.ProtoMajor > 1 || r.Header.Get("Sec-Websocket-Key") == "") {
+		return nil, nil, nil, memory.Invalid(codeHeaderInvalid, "Upgrade", "this is not the opening of a WebSocket, which is made by HTTP/1.1 with Sec-WebSocket-Key").
+			Hinted("ask for Accept: text/event-stream, or use a WebSocket client")
 	}
 	q, err := subscribeRequest(r, rt, parts)
 	if err != nil {
+		return nil, nil, nil, err
+	}
+	if err := s.authorize(callOf(r.Context()), "subscribe", q); err != nil {
 		return nil, nil, nil, err
 	}
 	ctx, release, err := s.stream(r.Context())

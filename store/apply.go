@@ -369,8 +369,11 @@ func getLink(s state, space memory.SpaceID, id memory.ID) (*Link, error) {
 		return nil, nil
 	}
 	l := new(Link)
-	if err := decode(v, l); err != nil || l.ID != id {
+	if err := decode(v, l); err != nil {
 		return nil, corrupt(space, "link "+string(id), 0, err)
+	}
+	if l.ID != id {
+		return nil, corrupt(space, "link "+string(id), 0, fmt.Errorf("it says that it is link %s", l.ID))
 	}
 	return l.utc(), nil
 }

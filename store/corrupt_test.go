@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -341,4 +342,93 @@ func sample(t testing.TB, db *pebble.DB, r *rand.Rand, spaces []memory.SpaceID) 
 		}
 	}
 	return out
+}
+
+// TestDamagedBlock: a read that meets a damaged block fails as corrupt, the
+// process goes on, and a report keeps no more findings than it was asked for.
+func TestDamagedBlock(t *testing.T) {
+	fs, spaces := filled(t, 6, false)
+	names, err := fs.List("d/store")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range names {
+		if strings.HasSuffix(n, ".sst") {
+			rewriteFile(t, fs, "d/store/"+n, func(b []byte) []byte { b[100] ^= 4; return b })
+		}
+	}
+	s := open(t, "d", small(fs))
+	defer closed(t, s)
+	v := view(t, s)
+	defer v.Close()
+	failed := 0
+	for _, space := range spaces {
+		if err := v.Nodes(space, 1, func(*Node) (bool, error) { return true, nil }); err != nil {
+			failed++
+			if !errors.Is(err, ErrCorrupt) {
+				t.Errorf("a damaged block gives %v", err)
+			}
+		}
+	}
+	r, err := s.Verify(bg, VerifyOptions{MaxFindings: 2})
+	if err != nil || len(r.Findings) != 2 || r.Total <= 2 {
+		t.Errorf("%d findings of %d are kept, %v; %d reads failed", len(r.Findings), r.Total, err, failed)
+	}
+}
+
+// TestCutWhileRecovering cuts the power during the opening that follows a cut
+// which tore the log: the old log still lies there, torn, with a newer one.
+func TestCutWhileRecovering(t *testing.T) {
+	seed := seedOf(t)
+	r := rand.New(rand.NewPCG(seed, 5))
+	both := 0
+	for round := range 40 {
+		fs := vfs.NewCrashableMem()
+		o := small(fs)
+		o.MemTable = 1 << 20
+		s := open(t, "d", o)
+		space := mustSpace(t, s, "s")
+		for i := range 10 + round {
+			must1(t, s, space, create(memory.ID(fmt.Sprint("m", i)), episode(words(r, 300), nil)))
+		}
+		torn := fs.CrashClone(vfs.CrashCloneCfg{})
+		closed(t, s)
+		names, _ := torn.List("d/store")
+		logs := logNumbers(names)
+		rewriteFile(t, torn, fmt.Sprintf("d/store/%06d.log", logs[len(logs)-1]), func(b []byte) []byte { return append(b, 1, 2, 3, 4, 5) })
+		for n, over := 1, false; !over; n++ { // at each operation of the second opening
+			again := torn.CrashClone(vfs.CrashCloneCfg{})
+			var left *vfs.MemFS
+			count := 0
+			var mu sync.Mutex
+			s := open(t, "d", o2(o, hookFS(again, func() {
+				mu.Lock()
+				defer mu.Unlock()
+				if count++; count == n {
+					left = again.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: r})
+				}
+			})))
+			closed(t, s)
+			if over = left == nil || round > 2 && n > 3; left == nil {
+				continue
+			}
+			if names, _ := left.List("d/store"); len(logNumbers(names)) > 1 {
+				both++
+			}
+			s, err := Open("d", o2(o, left))
+			if err != nil {
+				t.Fatalf("round %d, operation %d: %v", round, n, err)
+			}
+			v := view(t, s)
+			if m, err := v.Meta(space); err != nil || int(m.LSN) != 10+round {
+				t.Errorf("round %d, operation %d: %d records, %v", round, n, m.LSN, err)
+			}
+			v.Close()
+			sound(t, s)
+			closed(t, s)
+		}
+	}
+	if both == 0 {
+		t.Error("no cut left an old log beside a new one")
+	}
 }

@@ -135,3 +135,13 @@ func diskError(t *testing.T, n int64) (ops int64, isFatal bool) {
 	}
 	return ops, fatal.Load()
 }
+
+// hookFS calls f before each operation that writes.
+func hookFS(fs vfs.FS, f func()) vfs.FS {
+	return errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+			f()
+		}
+		return nil
+	}))
+}

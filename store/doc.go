@@ -24,7 +24,14 @@
 //
 // The journal reaches back to a horizon. Records that fall below it are applied
 // to the base, a second copy of the state as it stood at the horizon
-// (horizon.go); verification replays from there (verify.go).
+// (horizon.go); verification replays from there (verify.go, verify_space.go).
 //
-// What lies under which key is drawn in docs/format/store.md.
+// Damage is found before it is served: tables by their checksums, when a block is
+// read; logs and the history of versions when the store is opened, where Pebble
+// alone would pass over some of it (note.go, logscan.go); and a directory that
+// does not open by VerifyDir, file by file.
+//
+// Pebble is used crash-only: a write that fails ends the process. What lies under
+// which key is drawn in docs/format/store.md; why things are as they are is said
+// in docs/decisions/0002-what-the-store-keeps.md.
 package store

@@ -1,14 +1,27 @@
 package store
 
 import (
+	"strings"
+
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// freshFS never writes over an old file: Pebble recycles its logs, and a
-// recycled log holds, behind what is new, bytes of memories that may have been
-// erased since.
+// freshFS is the file system that Pebble is given. It never writes over an old
+// file: Pebble recycles its logs, and a recycled log holds, behind what is new,
+// bytes of memories that may have been erased since. And it makes names durable
+// before a marker says one of them: Pebble syncs the directory only afterwards,
+// so that a power cut could leave the marker without the history that it names.
 type freshFS struct{ vfs.FS }
+
+func (f freshFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if strings.HasPrefix(f.PathBase(name), "marker.") {
+		if err := syncDir(f.FS, f.PathDir(name)); err != nil {
+			return nil, err
+		}
+	}
+	return f.FS.Create(name, c)
+}
 
 func (f freshFS) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	if err := f.FS.Remove(oldname); err != nil {

@@ -41,7 +41,7 @@ func (s *Shard) truncateStep(b *pebble.Batch, space memory.SpaceID, upTo memory.
 	if err != nil {
 		return 0, false, err
 	}
-	records, err := wholeCommits(disk{s.db}, space, m.LSN, upTo)
+	records, err := wholeCommits(s.db, space, m.LSN, upTo)
 	if err != nil || len(records) == 0 {
 		return m.LSN, false, err
 	}
@@ -66,9 +66,9 @@ type entry struct {
 
 // wholeCommits reads records after one up to another, about truncateRecords of
 // them, ending where a commit ends.
-func wholeCommits(s state, space memory.SpaceID, after, upTo memory.LSN) (records []entry, err error) {
+func wholeCommits(db reader, space memory.SpaceID, after, upTo memory.LSN) (records []entry, err error) {
 	whole := 0
-	failed := s.scan(key(space, tableJournal), func(k, v []byte) bool {
+	failed := scanRange(db, journalKey(space, after+1), prefixEnd(key(space, tableJournal)), func(k, v []byte) bool {
 		var r *Record
 		r, err = parseRecord(space, k, v)
 		if err == nil && r.LSN != after+memory.LSN(len(records))+1 {

@@ -74,7 +74,7 @@ func (l *layer) order() {
 }
 
 func mergeSorted(a, b []string) []string {
-	out := make([]string, 0, 2*(len(a)+len(b)))
+	out := make([]string, 0, len(a)+len(b))
 	for len(a) > 0 && len(b) > 0 {
 		if a[0] < b[0] {
 			out, a = append(out, a[0]), a[1:]
@@ -126,15 +126,21 @@ func (l *layer) scan(prefix []byte, f func(k, v []byte) bool) error {
 	return err
 }
 
-// mergeInto puts the changes into the layer below.
+// mergeInto puts the changes into the layer below; l is not used afterwards.
 func (l *layer) mergeInto(below *layer) {
+	if len(below.keys) == 0 {
+		below.writes, below.keys, below.sorted = l.writes, l.keys, l.sorted
+		return
+	}
 	for _, k := range l.keys {
 		below.put(k, l.writes[k])
 	}
 }
 
-// writeTo puts the changes into a batch.
+// writeTo puts the changes into a batch, in the order of their keys: that is
+// the quickest for Pebble's skip list.
 func (l *layer) writeTo(b *pebble.Batch) error {
+	l.order()
 	for _, k := range l.keys {
 		var err error
 		if v := l.writes[k]; v == nil {

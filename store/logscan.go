@@ -85,6 +85,49 @@ func scanHistory(b []byte) *tear {
 	return t
 }
 
+// firstLog reads from the version history which logs are still needed: those
+// from the number on that its newest entry names. Older ones are flushed, and may
+// have been left torn by an earlier crash.
+func firstLog(history []byte) (first uint64) {
+	f := logFormat{header: plainHeader}
+	for p := 0; p < len(history); {
+		next, _, ok := f.chunk(history, p)
+		if !ok {
+			if end := blockEnd(p); end-p < f.header {
+				p = end
+				continue
+			}
+			break
+		}
+		if history[p+6] <= 2 { // a record begins
+			if n := logOf(history[p+f.header : next]); n != 0 {
+				first = n
+			}
+		}
+		p = next
+	}
+	return first
+}
+
+// logOf reads the log number of an entry of the version history. It stands at
+// the front: tag 1 is the comparer's name, 2 the number.
+func logOf(entry []byte) uint64 {
+	tag, n := binary.Uvarint(entry)
+	if n > 0 && tag == 1 {
+		size, m := binary.Uvarint(entry[n:])
+		if m <= 0 || size > uint64(len(entry)-n-m) {
+			return 0
+		}
+		entry = entry[n+m+int(size):]
+		tag, n = binary.Uvarint(entry)
+	}
+	if n <= 0 || tag != 2 {
+		return 0
+	}
+	number, _ := binary.Uvarint(entry[n:])
+	return number
+}
+
 func (f logFormat) scan(b []byte) *tear {
 	for p := 0; p < len(b); {
 		if end := blockEnd(p); end-p < f.header && allZero(b[p:min(end, len(b))]) {

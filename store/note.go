@@ -178,11 +178,18 @@ func checkLogs(fs vfs.FS, dir string) (damage []error, err error) {
 	if manifest == "" && len(logs) > 0 {
 		return append(damage, damagedFile(fs.PathJoin(store, "marker.manifest"), 0, errors.New("it is missing, so that the tables are not known"))), nil
 	}
+	needed := uint64(0)
 	if manifest != "" {
 		damage = append(damage, checkMarkers(fs, store, names)...)
-		damage = checkLog(damage, fs, fs.PathJoin(store, manifest), scanHistory)
+		damage = checkLog(damage, fs, fs.PathJoin(store, manifest), func(b []byte) *tear {
+			needed = firstLog(b)
+			return scanHistory(b)
+		})
 	}
 	for i, n := range logs {
+		if n < needed {
+			continue
+		}
 		last := i == len(logs)-1
 		damage = checkLog(damage, fs, fs.PathJoin(store, fmt.Sprintf("%06d.log", n)), func(b []byte) *tear { return scanLog(b, uint32(n), last) })
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math"
 	"reflect"
+	"unsafe"
 
 	"github.com/engramdb/engram/memory"
 )
@@ -16,12 +17,28 @@ var mapType = reflect.TypeOf(map[string]any(nil))
 type Payload struct {
 	Head   []byte
 	Vector []byte
+	sealed *seal
 }
+
+// seal is the digest of a payload, made where the payload is encoded: on the
+// caller's goroutine and not on the one that commits.
+type seal struct {
+	head, vector []byte
+	digest       []byte
+}
+
+func sealed(p Payload) Payload {
+	p.sealed = &seal{p.Head, p.Vector, p.Digest()}
+	return p
+}
+
+// same says whether two slices are one.
+func same(a, b []byte) bool { return len(a) == len(b) && unsafe.SliceData(a) == unsafe.SliceData(b) }
 
 // EncodeEpisode makes the payload of a normalized episode.
 func EncodeEpisode(e *memory.Episode) (Payload, error) {
 	head, err := encoder.Marshal(e)
-	return Payload{Head: head, Vector: EncodeVector(e.Vector)}, err
+	return sealed(Payload{Head: head, Vector: EncodeVector(e.Vector)}), err
 }
 
 // DecodeEpisode reads the head of a memory's payload.
@@ -44,7 +61,7 @@ func DecodeEpisode(head []byte) (memory.Episode, error) {
 // EncodeEntity makes the payload of a normalized entity.
 func EncodeEntity(e *memory.Entity) (Payload, error) {
 	head, err := encoder.Marshal(e)
-	return Payload{Head: head}, err
+	return sealed(Payload{Head: head}), err
 }
 
 // DecodeEntity reads the payload of an entity.
@@ -98,8 +115,12 @@ func DecodeVector(b []byte) []float32 {
 }
 
 // Digest is SHA-256 over the length of the head (8 bytes, little endian), the
-// head and the vector: the content of a version.
+// head and the vector: the content of a version. The bytes of a payload that was
+// encoded are not changed in place.
 func (p Payload) Digest() []byte {
+	if s := p.sealed; s != nil && same(s.head, p.Head) && same(s.vector, p.Vector) {
+		return s.digest
+	}
 	h := sha256.New()
 	var n [8]byte
 	binary.LittleEndian.PutUint64(n[:], uint64(len(p.Head)))

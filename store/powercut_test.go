@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
@@ -230,23 +231,27 @@ func TestPowerCut(t *testing.T) {
 		runs = 3
 	}
 	seed := seedOf(t)
-	cuts := 0
+	cuts, flushes, compactions := 0, int64(0), int64(0)
 	for run := range runs {
-		cuts += powerCuts(t, seed+uint64(run), cutsPerRun)
+		m := powerCuts(t, seed+uint64(run), cutsPerRun)
+		cuts, flushes, compactions = cuts+cutsPerRun, flushes+m.Flush.Count, compactions+m.Compact.Count
 		if t.Failed() {
 			t.Fatalf("seed %d", seed+uint64(run))
 		}
 	}
-	t.Logf("%d power cuts", cuts)
+	t.Logf("%d power cuts, among %d flushes and %d compactions", cuts, flushes, compactions)
+	if flushes < 2*int64(runs) || compactions < int64(runs) {
+		t.Error("the tables hardly changed")
+	}
 }
 
-func powerCuts(t *testing.T, seed uint64, n int) int {
+func powerCuts(t *testing.T, seed uint64, n int) *pebble.Metrics {
 	r := rand.New(rand.NewPCG(seed, 1))
 	disk := vfs.NewCrashableMem()
 	var ops, next atomic.Int64
 	next.Store(1 << 60)
 	var w *witness
-	cuts := make(chan cut, n)
+	cuts := make(chan cut) // the writers wait while a cut is looked at
 	var mu sync.Mutex
 	taken := 0
 	inject := errorfs.InjectorFunc(func(op errorfs.Op) error {
@@ -260,22 +265,23 @@ func powerCuts(t *testing.T, seed uint64, n int) int {
 			c := cut{acked: w.now(), op: at}
 			c.fs = disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: []int{0, 30, 70, 100}[r.IntN(4)], RNG: r})
 			c.known = w.now()
-			next.Store(at + 1 + r.Int64N(60))
+			next.Store(at + 1 + r.Int64N(120))
 			cuts <- c
 		}
 		return nil
 	})
 	l := startWorkload(t, errorfs.Wrap(disk, inject), seed)
 	w = l.w
-	next.Store(ops.Load() + 1 + r.Int64N(60))
+	next.Store(ops.Load() + 1 + r.Int64N(120))
 	for range n {
 		c := <-cuts
 		checkCut(t, seed, c, l.spaces)
 	}
 	close(l.stop)
 	l.done.Wait()
+	m := l.s.db.Metrics()
 	closed(t, l.s)
-	return n
+	return m
 }
 
 func checkCut(t *testing.T, seed uint64, c cut, spaces []memory.SpaceID) {

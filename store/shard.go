@@ -40,7 +40,9 @@ type Options struct {
 	// and must not call Commit.
 	Publish func([]Published)
 	// Fatal is told of a failed write or fsync: what is on disk is unknown then,
-	// so it must end the process and is never retried. Default: os.Exit(1).
+	// so it must end the process and is never retried. Default: os.Exit(1). When a
+	// log cannot be ended or the next one begun, Pebble itself ends the process, by
+	// a panic.
 	Fatal        func(error)
 	CacheBytes   int64  // block cache; default 64 MiB
 	MemTable     uint64 // bytes of a memtable; default 16 MiB
@@ -149,6 +151,9 @@ func (s *Shard) openLocked(path string) error {
 		return err
 	}
 	if !s.opts.ReadOnly {
+		if err := checkWritable(s.opts.FS, s.dir); err != nil {
+			return err
+		}
 		if err := dropNote(s.opts.FS, s.dir); err != nil {
 			return err
 		}
@@ -164,6 +169,20 @@ func (s *Shard) openLocked(path string) error {
 	if err := s.findDropped(); err != nil {
 		s.readers.close()
 		return errors.Join(err, db.Close())
+	}
+	return nil
+}
+
+// checkWritable makes a file and removes it: Pebble does not return the error of
+// a directory that it may not write, it ends the process.
+func checkWritable(fs vfs.FS, dir string) error {
+	path := fs.PathJoin(dir, storeDir, "probe.tmp")
+	f, err := fs.Create(path, vfs.WriteCategoryUnspecified)
+	if err == nil {
+		err = errors.Join(f.Close(), fs.Remove(path))
+	}
+	if err != nil {
+		return openError(dir, err)
 	}
 	return nil
 }
@@ -354,9 +373,9 @@ func (l pebbleLog) Fatalf(format string, args ...any) {
 
 // counters are read without a lock.
 type counters struct {
-	groups, records, waiting atomic.Uint64
-	stalled                  atomic.Bool
-	sync                     syncTimes
+	groups, records atomic.Uint64
+	stalled         atomic.Bool
+	sync            syncTimes
 }
 
 // Stats of a shard.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -56,7 +57,7 @@ func (v *View) Node(space memory.SpaceID, o memory.Ordinal) (*Node, error) {
 }
 
 // NodeAt reads the version of a node that held after a record; nil when it did
-// not live then.
+// not live then. The record is not below the Horizon: what ended there is forgotten.
 func (v *View) NodeAt(space memory.SpaceID, o memory.Ordinal, at memory.LSN) (*Node, error) {
 	n, err := v.Node(space, o)
 	if err != nil || n != nil && n.LSN <= at {
@@ -75,6 +76,7 @@ func (v *View) NodeAt(space memory.SpaceID, o memory.Ordinal, at memory.LSN) (*N
 }
 
 // LookupAt finds the node that an id named after a record; nil when none did.
+// The record is not below the Horizon.
 func (v *View) LookupAt(space memory.SpaceID, id memory.ID, at memory.LSN) (*Node, error) {
 	n, err := v.Lookup(space, id)
 	if err != nil {
@@ -157,6 +159,9 @@ func (v *View) payloads(space memory.SpaceID, t table, f func(o memory.Ordinal, 
 // Vector reads a vector by the version under which it lies (Node.Vector).
 func (v *View) Vector(space memory.SpaceID, o memory.Ordinal, version uint32) ([]float32, error) {
 	b, _, err := v.d.get(vectorKey(space, o, version))
+	if len(b)%4 != 0 {
+		return nil, corrupt(space, "vector of node", uint64(o), fmt.Errorf("it has %d bytes", len(b)))
+	}
 	return DecodeVector(b), err
 }
 
@@ -270,10 +275,29 @@ func parseRecord(space memory.SpaceID, k, b []byte) (*Record, error) {
 		return nil, corrupt(space, "journal", uint64(l), err)
 	}
 	r.LSN = l
-	if r.Node != nil && r.Kind != NodeCreated && r.Kind != NodeRevised {
-		return nil, corrupt(space, "journal", uint64(l), errors.New("it carries a node that its kind does not have"))
+	if err := r.complete(); err != nil {
+		return nil, corrupt(space, "journal", uint64(l), err)
 	}
 	return r.utc(), nil
+}
+
+// complete says whether a record has the part that its kind needs, and no other.
+func (r *Record) complete() error {
+	node, nodes, link, space := false, false, false, false
+	switch r.Kind {
+	case NodeCreated, NodeRevised:
+		node = true
+	case NodesEnded, NodesShown:
+		nodes = true
+	case LinkPut:
+		link = true
+	case SpacePut, SpaceDropped, SpaceGone:
+		space = true
+	}
+	if node != (r.Node != nil) || nodes != (r.Nodes != nil) || link != (r.Link != nil) || space != (r.Space != nil) {
+		return fmt.Errorf("its parts are not those of kind %d", r.Kind)
+	}
+	return nil
 }
 
 // Space reads what is known of a name; nil when there is none.

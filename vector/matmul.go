@@ -69,24 +69,31 @@ func MatMulInt8(dst []int32, a []uint8, m int, b *PackedInt8) {
 	matMulInt8(dst, a, m, b)
 }
 
+// plainMatMulInt8 reads each panel once a row, as it lies, into 64 sums.
 func plainMatMulInt8(dst []int32, a []uint8, m int, b *PackedInt8) {
-	for j := range b.n {
+	size := (b.k + group - 1) / group * group * panel
+	for first := 0; first < b.n; first += panel {
+		data := b.data[first/panel*size:][:size]
 		for i := range m {
-			dst[i*b.n+j] = plainPackedDot(a[i*b.k:(i+1)*b.k], b, j, 0)
+			var sums [panel]int32
+			plainPanel(&sums, a[i*b.k:(i+1)*b.k], data)
+			copy(dst[i*b.n+first:(i+1)*b.n], sums[:])
 		}
 	}
 }
 
-// plainPackedDot is the product of a from number first on and the same numbers
-// of row j.
-func plainPackedDot(a []uint8, b *PackedInt8, j, first int) int32 {
-	groups := (b.k + group - 1) / group
-	at := (j/panel*groups*panel + j%panel) * group
-	sum := int32(0)
-	for x := first; x < len(a); x++ {
-		sum += int32(a[x]) * int32(b.data[at+x/group*panel*group+x%group])
+func plainPanel(sums *[panel]int32, a []uint8, data []int8) {
+	for len(a) > 0 {
+		var x [group]uint8
+		a = a[copy(x[:], a):]
+		x0, x1, x2, x3 := int32(x[0]), int32(x[1]), int32(x[2]), int32(x[3])
+		step := (*[panel * group]int8)(data)
+		for j := range sums {
+			w := step[4*j : 4*j+4 : 4*j+4]
+			sums[j] += x0*int32(w[0]) + x1*int32(w[1]) + x2*int32(w[2]) + x3*int32(w[3])
+		}
+		data = data[panel*group:]
 	}
-	return sum
 }
 
 // RowQuant says what the bytes of one quantised row mean:
@@ -106,7 +113,10 @@ func QuantizeRows(dst []uint8, q []RowQuant, src []float32, k int) {
 		panic("vector: QuantizeRows: sizes do not fit")
 	}
 	for i := range q {
-		q[i] = quantizeRow(dst[i*k:(i+1)*k], src[i*k:(i+1)*k])
+		row, inverse := src[i*k:(i+1)*k], float32(0)
+		lo, hi := span(row, 0, 0)
+		q[i], inverse = rowQuant(lo, hi)
+		toBytes(dst[i*k:(i+1)*k], row, 0, inverse, q[i].Zero)
 	}
 }
 
@@ -120,19 +130,16 @@ func rowQuant(lo, hi float32) (q RowQuant, inverse float32) {
 	return RowQuant{Scale: scale, Zero: int32(nearest(-lo * inverse))}, inverse
 }
 
-func plainQuantizeRow(dst []uint8, src []float32) RowQuant {
-	var lo, hi float32
-	for _, x := range src {
+func plainSpan(v []float32, lo, hi float32) (least, largest float32) {
+	for _, x := range v {
 		lo, hi = min(lo, x), max(hi, x)
 	}
-	q, inverse := rowQuant(lo, hi)
-	plainToBytes(dst, src, inverse, q.Zero)
-	return q
+	return lo, hi
 }
 
-func plainToBytes(dst []uint8, src []float32, inverse float32, zero int32) {
+func plainToBytes(dst []uint8, src []float32, low, inverse float32, zero int32) {
 	for i, x := range src {
-		dst[i] = uint8(min(max(int32(nearest(x*inverse))+zero, 0), 255))
+		dst[i] = uint8(min(max(int32(nearest(float32((x-low)*inverse)))+zero, 0), 255))
 	}
 }
 

@@ -51,12 +51,10 @@ func plainScale(row []float32, by float32) {
 
 // fold16 adds up 16 lanes by halving.
 func fold16(s *[16]float32) float32 {
-	for half := 8; half > 0; half /= 2 {
-		for i := range half {
-			s[i] += s[i+half]
-		}
-	}
-	return s[0]
+	a0, a1, a2, a3 := s[0]+s[8], s[1]+s[9], s[2]+s[10], s[3]+s[11]
+	a4, a5, a6, a7 := s[4]+s[12], s[5]+s[13], s[6]+s[14], s[7]+s[15]
+	a0, a1, a2, a3 = a0+a4, a1+a5, a2+a6, a3+a7
+	return (a0 + a2) + (a1 + a3)
 }
 
 // The constants of exp, after Cephes expf: ln 2 in two parts, of which the
@@ -107,13 +105,12 @@ func GELU(dst, src []float32) {
 // The constants of erf: 1 - erf(y) is about (a1 t + ... + a5 t^5) exp(-y*y) with
 // t = 1/(1 + p*y), here with y = |x|/sqrt 2.
 const (
-	erfP    = 0.3275911 * 0.70710678118654752440 // for |x| in place of y
-	erfA1   = 0.254829592
-	erfA2   = -0.284496736
-	erfA3   = 1.421413741
-	erfA4   = -1.453152027
-	erfA5   = 1.061405429
-	geluTop = 13 // beyond it exp(-x*x/2) is 0
+	erfP  = 0.3275911 * 0.70710678118654752440 // for |x| in place of y
+	erfA1 = 0.254829592
+	erfA2 = -0.284496736
+	erfA3 = 1.421413741
+	erfA4 = -1.453152027
+	erfA5 = 1.061405429
 )
 
 func plainGELU(dst, src []float32) {
@@ -148,13 +145,14 @@ func LayerNorm(dst, src []float32, k int, gain, bias []float32, epsilon float32)
 	}
 }
 
-func plainRowSum(row []float32, lanes *[16]float32) {
+// addTo adds number i to lane i mod 16.
+func addTo(lanes *[16]float32, row []float32) {
 	for i, x := range row {
 		lanes[i%16] += x
 	}
 }
 
-func plainRowSquares(row []float32, mean float32, lanes *[16]float32) {
+func addSquaresTo(lanes *[16]float32, row []float32, mean float32) {
 	for i, x := range row {
 		d := x - mean
 		lanes[i%16] += float32(d * d)

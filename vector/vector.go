@@ -41,93 +41,35 @@ package vector
 
 import "math"
 
+// sumLanes is the number of running sums, see the package doc.
+const sumLanes = 64
+
 // Dot is the inner product of a and b, which have the same length.
 func Dot(a, b []float32) float32 {
 	mustMatch(len(a), len(b))
-	var s0, s1, s2, s3, s4, s5, s6, s7 float32
-	for len(a) >= 16 && len(b) >= 16 {
-		s0 += float32(a[0] * b[0])
-		s1 += float32(a[1] * b[1])
-		s2 += float32(a[2] * b[2])
-		s3 += float32(a[3] * b[3])
-		s4 += float32(a[4] * b[4])
-		s5 += float32(a[5] * b[5])
-		s6 += float32(a[6] * b[6])
-		s7 += float32(a[7] * b[7])
-		s0 += float32(a[8] * b[8])
-		s1 += float32(a[9] * b[9])
-		s2 += float32(a[10] * b[10])
-		s3 += float32(a[11] * b[11])
-		s4 += float32(a[12] * b[12])
-		s5 += float32(a[13] * b[13])
-		s6 += float32(a[14] * b[14])
-		s7 += float32(a[15] * b[15])
-		a, b = a[16:], b[16:]
-	}
-	if len(a) == 0 {
-		return ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7))
-	}
-	lanes := [8]float32{s0, s1, s2, s3, s4, s5, s6, s7}
-	for i, x := range a {
-		lanes[i%8] += float32(x * b[i])
-	}
-	return fold(&lanes)
+	var out [1]float32
+	dots(a, b, out[:])
+	return out[0]
 }
 
 // SquaredL2 is the square of the Euclidean distance of a and b, which have the
 // same length.
 func SquaredL2(a, b []float32) float32 {
 	mustMatch(len(a), len(b))
-	var s0, s1, s2, s3, s4, s5, s6, s7 float32
-	for len(a) >= 16 && len(b) >= 16 {
-		d0 := a[0] - b[0]
-		s0 += float32(d0 * d0)
-		d1 := a[1] - b[1]
-		s1 += float32(d1 * d1)
-		d2 := a[2] - b[2]
-		s2 += float32(d2 * d2)
-		d3 := a[3] - b[3]
-		s3 += float32(d3 * d3)
-		d4 := a[4] - b[4]
-		s4 += float32(d4 * d4)
-		d5 := a[5] - b[5]
-		s5 += float32(d5 * d5)
-		d6 := a[6] - b[6]
-		s6 += float32(d6 * d6)
-		d7 := a[7] - b[7]
-		s7 += float32(d7 * d7)
-		d0 = a[8] - b[8]
-		s0 += float32(d0 * d0)
-		d1 = a[9] - b[9]
-		s1 += float32(d1 * d1)
-		d2 = a[10] - b[10]
-		s2 += float32(d2 * d2)
-		d3 = a[11] - b[11]
-		s3 += float32(d3 * d3)
-		d4 = a[12] - b[12]
-		s4 += float32(d4 * d4)
-		d5 = a[13] - b[13]
-		s5 += float32(d5 * d5)
-		d6 = a[14] - b[14]
-		s6 += float32(d6 * d6)
-		d7 = a[15] - b[15]
-		s7 += float32(d7 * d7)
-		a, b = a[16:], b[16:]
-	}
-	if len(a) == 0 {
-		return ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7))
-	}
-	lanes := [8]float32{s0, s1, s2, s3, s4, s5, s6, s7}
-	for i, x := range a {
-		d := x - b[i]
-		lanes[i%8] += float32(d * d)
-	}
-	return fold(&lanes)
+	var out [1]float32
+	squaredL2s(a, b, out[:])
+	return out[0]
 }
 
-// fold adds up the lanes in the order of the package doc.
-func fold(s *[8]float32) float32 {
-	return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
+// fold adds up the lanes in the order of the package doc; they are overwritten.
+func fold(s *[sumLanes]float32) float32 {
+	for half := sumLanes / 2; half > 0; half /= 2 {
+		low, high := s[:half], s[half:2*half]
+		for i := range low {
+			low[i] += high[i]
+		}
+	}
+	return s[0]
 }
 
 // Dots writes to out[i] the inner product of q and row i, the numbers
@@ -135,8 +77,10 @@ func fold(s *[8]float32) float32 {
 // Each is exactly what Dot gives.
 func Dots(q, rows []float32, dim int, out []float32) {
 	mustBatch(len(q), len(rows), dim, len(out))
-	for i := range out {
-		out[i] = Dot(q, rows[i*dim:(i+1)*dim])
+	for len(out) > 0 {
+		n := turn(len(out), 4*dim)
+		dots(q, rows[:n*dim], out[:n])
+		rows, out = rows[n*dim:], out[n:]
 	}
 }
 
@@ -144,9 +88,21 @@ func Dots(q, rows []float32, dim int, out []float32) {
 // the layout is that of Dots. Each is exactly what SquaredL2 gives.
 func SquaredL2s(q, rows []float32, dim int, out []float32) {
 	mustBatch(len(q), len(rows), dim, len(out))
-	for i := range out {
-		out[i] = SquaredL2(q, rows[i*dim:(i+1)*dim])
+	for len(out) > 0 {
+		n := turn(len(out), 4*dim)
+		squaredL2s(q, rows[:n*dim], out[:n])
+		rows, out = rows[n*dim:], out[n:]
 	}
+}
+
+// turnBytes bounds what one kernel reads before it returns, some 50 us: the
+// runtime cannot stop a goroutine inside assembly, and a garbage collection
+// would wait for it.
+const turnBytes = 1 << 20
+
+// turn is how many of the rows one call of a kernel takes.
+func turn(rows, rowBytes int) int {
+	return min(rows, max(4, turnBytes/max(1, rowBytes)&^7))
 }
 
 // DotWide is the inner product of a and b, added in float64: slower than Dot,

@@ -35,8 +35,8 @@ Exit status: ` + exitHelp,
 	root.SetFlagErrorFunc(flagError)
 	root.PersistentFlags().String("config", "", "settings file, YAML or TOML (default $ENGRAM_CONFIG, then ~/.config/engram/config.*, then /etc/engram/config.*)")
 	root.AddGroup(&cobra.Group{ID: "memory", Title: "Memories:"}, &cobra.Group{ID: "run", Title: "Running it:"})
-	addGroup(root, "memory", rememberCommand(), recallCommand(), getCommand(), listCommand(), forgetCommand(), linkCommand(), spaceCommand())
-	addGroup(root, "run", serveCommand(), demoCommand(), verifyCommand(), configCommand(), versionCommand())
+	addGroup(root, "memory", rememberCommand(), recallCommand(), getCommand(), listCommand(), forgetCommand(), linkCommand(), spaceCommand(), importCommand(), exportCommand())
+	addGroup(root, "run", serveCommand(), mcpCommand(), keyCommand(), demoCommand(), verifyCommand(), configCommand(), versionCommand())
 	return root
 }
 

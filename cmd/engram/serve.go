@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -38,7 +39,11 @@ was acknowledged.`,
 				return usage("serve needs the directory of the database").hinted("engram serve --data DIR; an empty one will do")
 			}
 			return serve(c.Context(), set, newLogger(c.ErrOrStderr(), set), func(address string) error {
-				_, err := fmt.Fprintf(c.OutOrStdout(), "engram is ready on http://%s\n", address)
+				scheme := "http"
+				if set.text("tls_cert") != "" {
+					scheme = "https"
+				}
+				_, err := fmt.Fprintf(c.OutOrStdout(), "engram is ready on %s://%s\n", scheme, address)
 				return err
 			})
 		},
@@ -63,8 +68,9 @@ func newLogger(w io.Writer, set *settings) *slog.Logger {
 // directory is opened before the address: of two servers on one directory the
 // second is told that, not that the port is taken.
 func serve(ctx context.Context, set *settings, log *slog.Logger, ready func(address string) error) error {
-	if err := server.CheckListen(set.text("listen"), set.is("insecure")); err != nil {
-		return err
+	open := server.CheckListen(set.text("listen"), set.is("insecure"))
+	if open != nil && !isDatabase(set.text("data")) {
+		return open // it has no keys
 	}
 	began := time.Now()
 	db, err := openData(ctx, set.text("data"), set.database(log), "stop that process, or give another directory with --data")
@@ -72,13 +78,34 @@ func serve(ctx context.Context, set *settings, log *slog.Logger, ready func(addr
 		return err
 	}
 	log.Info("opened", "data", set.text("data"), "took", time.Since(began))
+	if open != nil && !db.KeysDefined() {
+		return errors.Join(open, db.Close())
+	}
 	return errors.Join(serveDB(ctx, db, set, log, ready), db.Close())
 }
 
+// isDatabase says whether there is something in a directory.
+func isDatabase(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	return err == nil && len(entries) > 0
+}
+
 func serveDB(ctx context.Context, db *engram.DB, set *settings, log *slog.Logger, ready func(address string) error) error {
-	srv, err := server.New(db, set.server(log))
+	options := set.server(log)
+	if set.text("tls_cert")+set.text("tls_key")+set.text("tls_client_ca") != "" {
+		files := server.TLSFiles{Cert: set.text("tls_cert"), Key: set.text("tls_key"), ClientCA: set.text("tls_client_ca")}
+		t, err := server.LoadTLS(files, log)
+		if err != nil {
+			return err
+		}
+		options.TLS = t
+	}
+	srv, err := server.New(db, options)
 	if err != nil {
 		return err
+	}
+	if options.TLS == nil && db.KeysDefined() && server.CheckListen(set.text("listen"), false) != nil {
+		log.Warn("API keys travel in clear text; set tls_cert and tls_key, or put something that speaks TLS in front", "listen", set.text("listen"))
 	}
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", set.text("listen"))
 	if err != nil {
@@ -125,5 +152,15 @@ func (s *settings) server(log *slog.Logger) server.Options {
 	return server.Options{
 		Logger: log, Version: buildVersion().Version, MaxBodyBytes: s.bytes("max_body"), MaxInFlight: s.count("max_requests"),
 		MaxStreams: s.count("max_streams"), RequestTimeout: s.duration("request_timeout"), SlowRequest: s.duration("slow_request"),
+		MaxConnections: s.count("max_connections"), RequireKeys: s.is("require_keys"), MetricsOpen: s.is("metrics_open"), Origins: s.list("origins"),
+		Limits: s.limits(),
+	}
+}
+
+// limits gives the bounds that a running server can be given anew.
+func (s *settings) limits() server.Limits {
+	return server.Limits{
+		PerKey: server.Rate{PerSecond: s.number("rate_per_key")}, PerSpace: server.Rate{PerSecond: s.number("rate_per_space")},
+		SpaceMemories: uint64(s.number("quota_memories")), SpaceBytes: uint64(max(s.bytes("quota_bytes"), 0)),
 	}
 }

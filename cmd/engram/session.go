@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -30,6 +31,7 @@ type session struct {
 	engramv1connect.EngramServiceClient // server.Service has the same methods
 
 	space string
+	key   string // the API key's secret; "" for none
 	json  bool
 	in    io.Reader
 	out   *bufio.Writer
@@ -47,10 +49,11 @@ const (
 // client makes c a client command: it has the flags of one, and run is called
 // with an open session.
 func client(c *cobra.Command, a access, run func(ctx context.Context, s *session, args []string) error) *cobra.Command {
-	var data string
+	var data, key string
 	var asJSON bool
 	addSettings(c, "server", "space")
 	c.Flags().StringVar(&data, "data", "", "open this directory in process, without a server")
+	c.Flags().StringVar(&key, "key", "", "API key that the server wants ($ENGRAM_KEY, which others on this machine do not see)")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the API's JSON")
 	_ = c.MarkFlagDirname("data")
 	notBoth(c, "data", "server")
@@ -59,7 +62,7 @@ func client(c *cobra.Command, a access, run func(ctx context.Context, s *session
 		if err != nil {
 			return err
 		}
-		s := &session{space: set.text("space"), json: asJSON, in: c.InOrStdin(), out: bufio.NewWriter(c.OutOrStdout()), errs: c.ErrOrStderr()}
+		s := &session{space: set.text("space"), json: asJSON, in: c.InOrStdin(), out: bufio.NewWriter(c.OutOrStdout()), errs: c.ErrOrStderr(), key: key}
 		closeAPI, err := s.open(c.Context(), data, set.text("server"), a)
 		if err != nil {
 			return err
@@ -72,7 +75,7 @@ func client(c *cobra.Command, a access, run func(ctx context.Context, s *session
 
 func (s *session) open(ctx context.Context, data, address string, a access) (closeAPI func() error, err error) {
 	if data == "" {
-		s.EngramServiceClient, err = dial(address)
+		s.EngramServiceClient, err = dialWith(address, cmp.Or(s.key, os.Getenv("ENGRAM_KEY")))
 		return func() error { return nil }, err
 	}
 	if _, err := os.Stat(data); errors.Is(err, os.ErrNotExist) && a == reads {
@@ -104,14 +107,17 @@ func inUse(err error, dir, hint string) error {
 	return err
 }
 
-// dial makes the client of a server. Nothing is sent yet.
-func dial(address string) (engramv1connect.EngramServiceClient, error) {
+// dial makes the client of a server that wants no key. Nothing is sent yet.
+func dial(address string) (engramv1connect.EngramServiceClient, error) { return dialWith(address, "") }
+
+// dialWith is dial with a key to show, "" for none.
+func dialWith(address, key string) (engramv1connect.EngramServiceClient, error) {
 	base, err := baseURL(address)
 	if err != nil {
 		return nil, err
 	}
 	return engramv1connect.NewEngramServiceClient(&http.Client{Transport: http.DefaultTransport}, base,
-		connect.WithInterceptors(unreachable(address))), nil
+		connect.WithInterceptors(unreachable(address), bearer(key))), nil
 }
 
 // baseURL makes a URL of HOST:PORT, HOST, :PORT or a URL.
@@ -143,6 +149,18 @@ func unreachable(address string) connect.UnaryInterceptorFunc {
 					hinted("start one with engram serve --data DIR, name another with --server ADDR, or open a directory with --data DIR")
 			}
 			return answer, err
+		}
+	}
+}
+
+// bearer shows a key with each call.
+func bearer(key string) connect.UnaryInterceptorFunc {
+	return func(next connect.UnaryFunc) connect.UnaryFunc {
+		return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {
+			if key != "" {
+				r.Header().Set("Authorization", "Bearer "+key)
+			}
+			return next(ctx, r)
 		}
 	}
 }

@@ -53,12 +53,24 @@ var allSettings = []setting{
 	{"max_streams", "1000", "open streams of events; more are refused as busy", checkCount},
 	{"max_body", "32MiB", "largest body of a request", checkSize},
 	{"request_timeout", "30s", "time for a request that does not say", checkDuration},
+	{"max_connections", "10000", "open connections, idle ones too; more are closed at once", checkCount},
+	{"require_keys", "false", "want an API key of every caller, also while there is none yet", checkBool},
+	{"metrics_open", "false", "give /metrics without a key, also when keys are wanted", checkBool},
+	{"origins", "", "origins whose pages may use the API from a browser, with commas between; *: all", checkAny},
+	{"tls_cert", "", "certificate in PEM; with it the server speaks TLS alone", checkAny},
+	{"tls_key", "", "key of the certificate, in PEM", checkAny},
+	{"tls_client_ca", "", "roots in PEM of the certificates that clients must have (mutual TLS)", checkAny},
+	{"rate_per_key", "none", "requests a second of one API key; none: no bound", checkNumber},
+	{"rate_per_space", "none", "requests a second to one space; none: no bound", checkNumber},
+	{"quota_memories", "none", "memories that a space may hold; none: no bound", checkNumber},
+	{"quota_bytes", "none", "bytes that a space may take on disk; none: no bound", checkReserve},
 	{"slow_request", "1s", "from when on a request is logged as slow", checkDuration},
 }
 
 // serveSettings are those that a server reads.
 var serveSettings = []string{"data", "listen", "insecure", "log_level", "log_format", "cache", "reserve", "open_spaces", "idle_close",
-	"max_requests", "max_streams", "max_body", "request_timeout", "slow_request"}
+	"max_requests", "max_streams", "max_body", "request_timeout", "slow_request", "max_connections", "require_keys", "metrics_open", "origins",
+	"tls_cert", "tls_key", "tls_client_ca", "rate_per_key", "rate_per_space", "quota_memories", "quota_bytes"}
 
 func settingOf(key string) *setting {
 	i := slices.IndexFunc(allSettings, func(s setting) bool { return s.key == key })
@@ -242,6 +254,17 @@ func (s *settings) bytes(key string) int64 {
 	return n
 }
 
+// number is 0 for none.
+func (s *settings) number(key string) float64 {
+	n, _ := strconv.ParseFloat(s.text(key), 64)
+	return n
+}
+
+// list is what stands between commas.
+func (s *settings) list(key string) []string {
+	return strings.FieldsFunc(s.text(key), func(r rune) bool { return r == ',' || r == ' ' })
+}
+
 func checkAny(string) error { return nil }
 
 func checkBool(s string) error {
@@ -263,6 +286,13 @@ func checkWord(words ...string) func(string) error {
 func checkCount(s string) error {
 	if n, err := strconv.Atoi(s); err != nil || n < 1 {
 		return fmt.Errorf("is %q; it is a whole number above 0", s)
+	}
+	return nil
+}
+
+func checkNumber(s string) error {
+	if n, err := strconv.ParseFloat(s, 64); s != "none" && (err != nil || !(n > 0 && n < 1e15)) {
+		return fmt.Errorf("is %q; it is a number above 0, or none", s)
 	}
 	return nil
 }

@@ -117,6 +117,9 @@ func judge(fromDir, importPath string, test bool) string {
 		if to == nil {
 			return fmt.Sprintf("package %q has no room in the tower", dir)
 		}
+		if test && slices.Contains(from.tries, to.path) {
+			return ""
+		}
 		return judgeArrow(from, to)
 	}
 	if !strings.Contains(strings.SplitN(importPath, "/", 2)[0], ".") {

@@ -11,6 +11,7 @@ type room struct {
 	level int
 	says  string // one sentence: what it holds or does
 	opens []string
+	tries []string // what its tests may open besides
 }
 
 // Levels that are not floors of the tower.
@@ -43,6 +44,9 @@ var rooms = []room{
 
 	{path: "", level: 4, says: "the database: open, spaces, one file per verb; owns every goroutine"},
 
+	{path: "transfer", level: 4, says: "import and export: foreign formats and JSONL, batches, progress, digests"},
+
+	{path: "server/wirejson", level: 0, says: "the JSON of the schema's messages, strict to read and stable to write"},
 	{path: "server", level: 5, says: "protocols, keys, limits, streams, versions"},
 	{path: "ops", level: 5, says: "health, resource watch, jobs, diagnosis, migration flags"},
 
@@ -54,6 +58,7 @@ var rooms = []room{
 
 	{path: "proto", level: beside, says: "the schema and what is generated from it"},
 	{path: "clients", level: beside, says: "clients in several languages", opens: []string{"proto"}},
+	{path: "clients/go", level: beside, says: "the Go client: the generated one with retries, idempotency, read-your-writes, iterators", opens: []string{"proto", "memory"}, tries: []string{"", "server"}},
 	{path: "web", level: beside, says: "the console, embedded"},
 	{path: "bench", level: beside, says: "load generator, scenarios, comparisons", opens: []string{anything}},
 	{path: "acceptance", level: beside, says: "the acceptance tasks", opens: []string{anything}},
@@ -90,9 +95,9 @@ var mayOpen = []struct {
 	from, to []string
 	why      string
 }{
-	{from: []string{"server", "cmd/engram"}, to: []string{"proto"}, why: "the doors speak the schema"},
+	{from: []string{"server", "server/wirejson", "transfer", "cmd/engram"}, to: []string{"proto"}, why: "the doors speak the schema"},
 	{from: []string{"server", "cmd/engram"}, to: []string{"web"}, why: "the console is served by the same port"},
-	{from: []string{"cmd/engram"}, to: []string{"clients"}, why: "client commands use the Go client"},
+	{from: []string{"cmd/engram"}, to: []string{"clients/go"}, why: "client commands use the Go client"},
 }
 
 // A library is code of others, the rooms that may use it and why no other may.
@@ -118,11 +123,15 @@ var libraries = []library{
 	{"golang.org/x/sys", []string{"vector", "store", "ops", "bench"}, "the processor and the disk are asked where they are used"},
 	{"golang.org/x/sync", []string{"store", "", "server", "ops", "bench"}, "goroutines are the root's"},
 
-	{"connectrpc.com/connect", []string{"server", "cmd/engram", "proto", "clients", "bench"}, "protocols end at the door"},
+	{"connectrpc.com/connect", []string{"server", "cmd/engram", "proto", "clients", "clients/go", "bench"}, "protocols end at the door"},
+	{"connectrpc.com/grpcreflect", []string{"server"}, "protocols end at the door"},
+	{"connectrpc.com/grpchealth", []string{"server"}, "protocols end at the door"},
+	{"github.com/coder/websocket", []string{"server"}, "protocols end at the door"},
+	{"golang.org/x/time", []string{"server"}, "rates are bounded at the door"},
 	{"github.com/grpc-ecosystem/grpc-gateway/v2", []string{"server", "proto"}, "protocols end at the door"},
-	{"google.golang.org/grpc", []string{"server", "cmd/engram", "proto", "clients", "bench"}, "protocols end at the door"},
-	{"google.golang.org/genproto", []string{"server", "cmd/engram", "proto", "clients", "bench"}, "protocols end at the door"},
-	{"google.golang.org/protobuf", []string{"server", "cmd/engram", "proto", "clients", "bench"}, "below the door memories are memory's values, not messages"},
+	{"google.golang.org/grpc", []string{"server", "cmd/engram", "proto", "clients", "clients/go", "bench"}, "protocols end at the door"},
+	{"google.golang.org/genproto", []string{"server", "cmd/engram", "proto", "clients", "clients/go", "bench"}, "protocols end at the door"},
+	{"google.golang.org/protobuf", []string{"server", "server/wirejson", "transfer", "cmd/engram", "proto", "clients", "clients/go", "bench"}, "below the door memories are memory's values, not messages"},
 	{"golang.org/x/net", []string{"server", "clients", "bench"}, "only the doors use the network"},
 	{"golang.org/x/crypto", []string{"server", "backup"}, "keys are checked at the door, sealed in backups"},
 	{"github.com/modelcontextprotocol/go-sdk", []string{"server", "cmd/engram"}, "protocols end at the door"},

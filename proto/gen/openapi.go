@@ -26,6 +26,7 @@ func polish(file string) error {
 		"version":     "v1",
 		"description": "A memory database: remembers what happened, works out what it means, and recalls both by association.",
 	}
+	doc["security"] = []any{map[string]any{"key": []any{}}, map[string]any{}}
 	delete(doc, "tags")
 	polishSchemas(doc["components"].(map[string]any))
 	for path, item := range doc["paths"].(map[string]any) {
@@ -69,6 +70,8 @@ func polishSchemas(components map[string]any) {
 		"description": "What went wrong.",
 		"content":     map[string]any{"application/json": map[string]any{"schema": ref("schemas", "ErrorResponse")}},
 	}}
+	components["securitySchemes"] = map[string]any{"key": map[string]any{"type": "http", "scheme": "bearer",
+		"description": "An API key; needed once there is one, see docs/operate/keys.md."}}
 	components["parameters"] = map[string]any{
 		"IdempotencyKey": header("Idempotency-Key", "The same key and body within 24 h give the first answer again, with Idempotent-Replayed: true."),
 		"IfMatch":        header("If-Match", "The ETag that must stand; otherwise 412 version_mismatch."),
@@ -177,7 +180,7 @@ func headersOf(path, method string) []string {
 // firstStatus is the status of a success that is not 200.
 func firstStatus(operation string) string {
 	switch operation {
-	case "PutSpace", "Remember", "RememberBatch", "PutEntity", "CreateLink", "CreateLinks":
+	case "PutSpace", "Remember", "RememberBatch", "PutEntity", "CreateLink", "CreateLinks", "CreateKey":
 		return "201"
 	case "DeleteSpace", "DeleteMemory", "Forget", "Consolidate":
 		return "202"

@@ -78,12 +78,36 @@ func newWorkload(ctx context.Context, db *engram.DB, seed uint64) (*workload, er
 	if err != nil {
 		return nil, err
 	}
-	w := &workload{space: s, pool: p, questions: makeQuestions(seed+1, 1000)}
+	if err := waitForIndexes(ctx, s); err != nil {
+		return nil, err
+	}
+	w := &workload{space: s, pool: p}
+	if w.questions, err = answerable(ctx, s, makeQuestions(seed+1, 1500)); err != nil {
+		return nil, err
+	}
 	src := prose.New(seed + 2)
 	for range 1000 {
 		w.queries = append(w.queries, src.Near(p.episodes[src.IntN(len(p.episodes))].Vector, 0.2))
 	}
-	return w, waitForIndexes(ctx, s)
+	return w, nil
+}
+
+// answerable keeps the questions that find something among the memories that
+// are there before: during the run they must find something too.
+func answerable(ctx context.Context, s *engram.Space, questions []string) (kept []string, err error) {
+	for _, q := range questions {
+		r, err := s.Recall(ctx, memory.Cue{Text: q})
+		if err != nil {
+			return nil, err
+		}
+		if len(r.Results) > 0 {
+			kept = append(kept, q)
+		}
+	}
+	if len(kept) < len(questions)/2 {
+		return nil, fmt.Errorf("only %d of %d questions find anything", len(kept), len(questions))
+	}
+	return kept, nil
 }
 
 // do chooses by the operation's own seed, so that what it does is part of the plan.

@@ -35,7 +35,7 @@ var File_engram_v1_engram_proto protoreflect.FileDescriptor
 
 const file_engram_v1_engram_proto_rawDesc = "" +
 	"\n" +
-	"\x16engram/v1/engram.proto\x12\tengram.v1\x1a\x15engram/v1/event.proto\x1a\x15engram/v1/graph.proto\x1a\x16engram/v1/memory.proto\x1a\x16engram/v1/recall.proto\x1a\x15engram/v1/space.proto\x1a\x1cgoogle/api/annotations.proto2\xed&\n" +
+	"\x16engram/v1/engram.proto\x12\tengram.v1\x1a\x15engram/v1/event.proto\x1a\x15engram/v1/graph.proto\x1a\x13engram/v1/key.proto\x1a\x16engram/v1/memory.proto\x1a\x16engram/v1/recall.proto\x1a\x15engram/v1/space.proto\x1a\x1cgoogle/api/annotations.proto2\xc0*\n" +
 	"\rEngramService\x12W\n" +
 	"\bPutSpace\x12\x1a.engram.v1.PutSpaceRequest\x1a\x10.engram.v1.Space\"\x1d\x82\xd3\xe4\x93\x02\x17:\x01*\x1a\x12/v1/spaces/{space}\x12T\n" +
 	"\bGetSpace\x12\x1a.engram.v1.GetSpaceRequest\x1a\x10.engram.v1.Space\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/spaces/{space}\x12]\n" +
@@ -88,7 +88,14 @@ const file_engram_v1_engram_proto_rawDesc = "" +
 	"\n" +
 	"ListEvents\x12\x1c.engram.v1.ListEventsRequest\x1a\x1d.engram.v1.ListEventsResponse\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/spaces/{space}/events\x12I\n" +
 	"\x06GetJob\x12\x18.engram.v1.GetJobRequest\x1a\x0e.engram.v1.Job\"\x15\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/jobs/{id}\x12Y\n" +
-	"\tCancelJob\x12\x1b.engram.v1.CancelJobRequest\x1a\x0e.engram.v1.Job\"\x1f\x82\xd3\xe4\x93\x02\x19:\x01*\"\x14/v1/jobs/{id}/cancel\x12^\n" +
+	"\tCancelJob\x12\x1b.engram.v1.CancelJobRequest\x1a\x0e.engram.v1.Job\"\x1f\x82\xd3\xe4\x93\x02\x19:\x01*\"\x14/v1/jobs/{id}/cancel\x12[\n" +
+	"\tCreateKey\x12\x1b.engram.v1.CreateKeyRequest\x1a\x1c.engram.v1.CreateKeyResponse\"\x13\x82\xd3\xe4\x93\x02\r:\x01*\"\b/v1/keys\x12U\n" +
+	"\bListKeys\x12\x1a.engram.v1.ListKeysRequest\x1a\x1b.engram.v1.ListKeysResponse\"\x10\x82\xd3\xe4\x93\x02\n" +
+	"\x12\b/v1/keys\x12g\n" +
+	"\tRotateKey\x12\x1b.engram.v1.RotateKeyRequest\x1a\x1c.engram.v1.RotateKeyResponse\"\x1f\x82\xd3\xe4\x93\x02\x19:\x01*\"\x14/v1/keys/{id}/rotate\x12]\n" +
+	"\tRevokeKey\x12\x1b.engram.v1.RevokeKeyRequest\x1a\x1c.engram.v1.RevokeKeyResponse\"\x15\x82\xd3\xe4\x93\x02\x0f*\r/v1/keys/{id}\x12U\n" +
+	"\bListActs\x12\x1a.engram.v1.ListActsRequest\x1a\x1b.engram.v1.ListActsResponse\"\x10\x82\xd3\xe4\x93\x02\n" +
+	"\x12\b/v1/acts\x12^\n" +
 	"\n" +
 	"GetVersion\x12\x1c.engram.v1.GetVersionRequest\x1a\x1d.engram.v1.GetVersionResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/version2L\n" +
 	"\fEventService\x12<\n" +
@@ -138,46 +145,56 @@ var file_engram_v1_engram_proto_goTypes = []any{
 	(*ListEventsRequest)(nil),       // 40: engram.v1.ListEventsRequest
 	(*GetJobRequest)(nil),           // 41: engram.v1.GetJobRequest
 	(*CancelJobRequest)(nil),        // 42: engram.v1.CancelJobRequest
-	(*GetVersionRequest)(nil),       // 43: engram.v1.GetVersionRequest
-	(*SubscribeRequest)(nil),        // 44: engram.v1.SubscribeRequest
-	(*Space)(nil),                   // 45: engram.v1.Space
-	(*ListSpacesResponse)(nil),      // 46: engram.v1.ListSpacesResponse
-	(*DeleteSpaceResponse)(nil),     // 47: engram.v1.DeleteSpaceResponse
-	(*RememberResponse)(nil),        // 48: engram.v1.RememberResponse
-	(*RememberBatchResponse)(nil),   // 49: engram.v1.RememberBatchResponse
-	(*Memory)(nil),                  // 50: engram.v1.Memory
-	(*GetMemoriesResponse)(nil),     // 51: engram.v1.GetMemoriesResponse
-	(*ListMemoriesResponse)(nil),    // 52: engram.v1.ListMemoriesResponse
-	(*DeleteMemoryResponse)(nil),    // 53: engram.v1.DeleteMemoryResponse
-	(*ForgetResponse)(nil),          // 54: engram.v1.ForgetResponse
-	(*RestoreResponse)(nil),         // 55: engram.v1.RestoreResponse
-	(*RecallResponse)(nil),          // 56: engram.v1.RecallResponse
-	(*FeedbackResponse)(nil),        // 57: engram.v1.FeedbackResponse
-	(*PutEntityResponse)(nil),       // 58: engram.v1.PutEntityResponse
-	(*Entity)(nil),                  // 59: engram.v1.Entity
-	(*ListEntitiesResponse)(nil),    // 60: engram.v1.ListEntitiesResponse
-	(*DeleteEntityResponse)(nil),    // 61: engram.v1.DeleteEntityResponse
-	(*MergeEntitiesResponse)(nil),   // 62: engram.v1.MergeEntitiesResponse
-	(*CreateLinkResponse)(nil),      // 63: engram.v1.CreateLinkResponse
-	(*CreateLinksResponse)(nil),     // 64: engram.v1.CreateLinksResponse
-	(*Link)(nil),                    // 65: engram.v1.Link
-	(*DeleteLinkResponse)(nil),      // 66: engram.v1.DeleteLinkResponse
-	(*ListMemoryLinksResponse)(nil), // 67: engram.v1.ListMemoryLinksResponse
-	(*ListEntityLinksResponse)(nil), // 68: engram.v1.ListEntityLinksResponse
-	(*SpreadResponse)(nil),          // 69: engram.v1.SpreadResponse
-	(*RecogniseResponse)(nil),       // 70: engram.v1.RecogniseResponse
-	(*CompleteResponse)(nil),        // 71: engram.v1.CompleteResponse
-	(*MatchResponse)(nil),           // 72: engram.v1.MatchResponse
-	(*QueryResponse)(nil),           // 73: engram.v1.QueryResponse
-	(*ConsolidateResponse)(nil),     // 74: engram.v1.ConsolidateResponse
-	(*ListConceptsResponse)(nil),    // 75: engram.v1.ListConceptsResponse
-	(*Concept)(nil),                 // 76: engram.v1.Concept
-	(*ListPlansResponse)(nil),       // 77: engram.v1.ListPlansResponse
-	(*RevertPlanResponse)(nil),      // 78: engram.v1.RevertPlanResponse
-	(*ListEventsResponse)(nil),      // 79: engram.v1.ListEventsResponse
-	(*Job)(nil),                     // 80: engram.v1.Job
-	(*GetVersionResponse)(nil),      // 81: engram.v1.GetVersionResponse
-	(*Event)(nil),                   // 82: engram.v1.Event
+	(*CreateKeyRequest)(nil),        // 43: engram.v1.CreateKeyRequest
+	(*ListKeysRequest)(nil),         // 44: engram.v1.ListKeysRequest
+	(*RotateKeyRequest)(nil),        // 45: engram.v1.RotateKeyRequest
+	(*RevokeKeyRequest)(nil),        // 46: engram.v1.RevokeKeyRequest
+	(*ListActsRequest)(nil),         // 47: engram.v1.ListActsRequest
+	(*GetVersionRequest)(nil),       // 48: engram.v1.GetVersionRequest
+	(*SubscribeRequest)(nil),        // 49: engram.v1.SubscribeRequest
+	(*Space)(nil),                   // 50: engram.v1.Space
+	(*ListSpacesResponse)(nil),      // 51: engram.v1.ListSpacesResponse
+	(*DeleteSpaceResponse)(nil),     // 52: engram.v1.DeleteSpaceResponse
+	(*RememberResponse)(nil),        // 53: engram.v1.RememberResponse
+	(*RememberBatchResponse)(nil),   // 54: engram.v1.RememberBatchResponse
+	(*Memory)(nil),                  // 55: engram.v1.Memory
+	(*GetMemoriesResponse)(nil),     // 56: engram.v1.GetMemoriesResponse
+	(*ListMemoriesResponse)(nil),    // 57: engram.v1.ListMemoriesResponse
+	(*DeleteMemoryResponse)(nil),    // 58: engram.v1.DeleteMemoryResponse
+	(*ForgetResponse)(nil),          // 59: engram.v1.ForgetResponse
+	(*RestoreResponse)(nil),         // 60: engram.v1.RestoreResponse
+	(*RecallResponse)(nil),          // 61: engram.v1.RecallResponse
+	(*FeedbackResponse)(nil),        // 62: engram.v1.FeedbackResponse
+	(*PutEntityResponse)(nil),       // 63: engram.v1.PutEntityResponse
+	(*Entity)(nil),                  // 64: engram.v1.Entity
+	(*ListEntitiesResponse)(nil),    // 65: engram.v1.ListEntitiesResponse
+	(*DeleteEntityResponse)(nil),    // 66: engram.v1.DeleteEntityResponse
+	(*MergeEntitiesResponse)(nil),   // 67: engram.v1.MergeEntitiesResponse
+	(*CreateLinkResponse)(nil),      // 68: engram.v1.CreateLinkResponse
+	(*CreateLinksResponse)(nil),     // 69: engram.v1.CreateLinksResponse
+	(*Link)(nil),                    // 70: engram.v1.Link
+	(*DeleteLinkResponse)(nil),      // 71: engram.v1.DeleteLinkResponse
+	(*ListMemoryLinksResponse)(nil), // 72: engram.v1.ListMemoryLinksResponse
+	(*ListEntityLinksResponse)(nil), // 73: engram.v1.ListEntityLinksResponse
+	(*SpreadResponse)(nil),          // 74: engram.v1.SpreadResponse
+	(*RecogniseResponse)(nil),       // 75: engram.v1.RecogniseResponse
+	(*CompleteResponse)(nil),        // 76: engram.v1.CompleteResponse
+	(*MatchResponse)(nil),           // 77: engram.v1.MatchResponse
+	(*QueryResponse)(nil),           // 78: engram.v1.QueryResponse
+	(*ConsolidateResponse)(nil),     // 79: engram.v1.ConsolidateResponse
+	(*ListConceptsResponse)(nil),    // 80: engram.v1.ListConceptsResponse
+	(*Concept)(nil),                 // 81: engram.v1.Concept
+	(*ListPlansResponse)(nil),       // 82: engram.v1.ListPlansResponse
+	(*RevertPlanResponse)(nil),      // 83: engram.v1.RevertPlanResponse
+	(*ListEventsResponse)(nil),      // 84: engram.v1.ListEventsResponse
+	(*Job)(nil),                     // 85: engram.v1.Job
+	(*CreateKeyResponse)(nil),       // 86: engram.v1.CreateKeyResponse
+	(*ListKeysResponse)(nil),        // 87: engram.v1.ListKeysResponse
+	(*RotateKeyResponse)(nil),       // 88: engram.v1.RotateKeyResponse
+	(*RevokeKeyResponse)(nil),       // 89: engram.v1.RevokeKeyResponse
+	(*ListActsResponse)(nil),        // 90: engram.v1.ListActsResponse
+	(*GetVersionResponse)(nil),      // 91: engram.v1.GetVersionResponse
+	(*Event)(nil),                   // 92: engram.v1.Event
 }
 var file_engram_v1_engram_proto_depIdxs = []int32{
 	0,  // 0: engram.v1.EngramService.PutSpace:input_type -> engram.v1.PutSpaceRequest
@@ -223,55 +240,65 @@ var file_engram_v1_engram_proto_depIdxs = []int32{
 	40, // 40: engram.v1.EngramService.ListEvents:input_type -> engram.v1.ListEventsRequest
 	41, // 41: engram.v1.EngramService.GetJob:input_type -> engram.v1.GetJobRequest
 	42, // 42: engram.v1.EngramService.CancelJob:input_type -> engram.v1.CancelJobRequest
-	43, // 43: engram.v1.EngramService.GetVersion:input_type -> engram.v1.GetVersionRequest
-	44, // 44: engram.v1.EventService.Subscribe:input_type -> engram.v1.SubscribeRequest
-	45, // 45: engram.v1.EngramService.PutSpace:output_type -> engram.v1.Space
-	45, // 46: engram.v1.EngramService.GetSpace:output_type -> engram.v1.Space
-	46, // 47: engram.v1.EngramService.ListSpaces:output_type -> engram.v1.ListSpacesResponse
-	45, // 48: engram.v1.EngramService.UpdateSpace:output_type -> engram.v1.Space
-	47, // 49: engram.v1.EngramService.DeleteSpace:output_type -> engram.v1.DeleteSpaceResponse
-	48, // 50: engram.v1.EngramService.Remember:output_type -> engram.v1.RememberResponse
-	49, // 51: engram.v1.EngramService.RememberBatch:output_type -> engram.v1.RememberBatchResponse
-	50, // 52: engram.v1.EngramService.GetMemory:output_type -> engram.v1.Memory
-	51, // 53: engram.v1.EngramService.GetMemories:output_type -> engram.v1.GetMemoriesResponse
-	52, // 54: engram.v1.EngramService.ListMemories:output_type -> engram.v1.ListMemoriesResponse
-	48, // 55: engram.v1.EngramService.UpdateMemory:output_type -> engram.v1.RememberResponse
-	53, // 56: engram.v1.EngramService.DeleteMemory:output_type -> engram.v1.DeleteMemoryResponse
-	54, // 57: engram.v1.EngramService.Forget:output_type -> engram.v1.ForgetResponse
-	55, // 58: engram.v1.EngramService.Restore:output_type -> engram.v1.RestoreResponse
-	56, // 59: engram.v1.EngramService.Recall:output_type -> engram.v1.RecallResponse
-	56, // 60: engram.v1.EngramService.ReplayRecall:output_type -> engram.v1.RecallResponse
-	57, // 61: engram.v1.EngramService.Feedback:output_type -> engram.v1.FeedbackResponse
-	58, // 62: engram.v1.EngramService.PutEntity:output_type -> engram.v1.PutEntityResponse
-	59, // 63: engram.v1.EngramService.GetEntity:output_type -> engram.v1.Entity
-	60, // 64: engram.v1.EngramService.ListEntities:output_type -> engram.v1.ListEntitiesResponse
-	58, // 65: engram.v1.EngramService.UpdateEntity:output_type -> engram.v1.PutEntityResponse
-	61, // 66: engram.v1.EngramService.DeleteEntity:output_type -> engram.v1.DeleteEntityResponse
-	62, // 67: engram.v1.EngramService.MergeEntities:output_type -> engram.v1.MergeEntitiesResponse
-	63, // 68: engram.v1.EngramService.CreateLink:output_type -> engram.v1.CreateLinkResponse
-	64, // 69: engram.v1.EngramService.CreateLinks:output_type -> engram.v1.CreateLinksResponse
-	65, // 70: engram.v1.EngramService.GetLink:output_type -> engram.v1.Link
-	63, // 71: engram.v1.EngramService.UpdateLink:output_type -> engram.v1.CreateLinkResponse
-	66, // 72: engram.v1.EngramService.DeleteLink:output_type -> engram.v1.DeleteLinkResponse
-	67, // 73: engram.v1.EngramService.ListMemoryLinks:output_type -> engram.v1.ListMemoryLinksResponse
-	68, // 74: engram.v1.EngramService.ListEntityLinks:output_type -> engram.v1.ListEntityLinksResponse
-	69, // 75: engram.v1.EngramService.Spread:output_type -> engram.v1.SpreadResponse
-	70, // 76: engram.v1.EngramService.Recognise:output_type -> engram.v1.RecogniseResponse
-	71, // 77: engram.v1.EngramService.Complete:output_type -> engram.v1.CompleteResponse
-	72, // 78: engram.v1.EngramService.Match:output_type -> engram.v1.MatchResponse
-	73, // 79: engram.v1.EngramService.Query:output_type -> engram.v1.QueryResponse
-	74, // 80: engram.v1.EngramService.Consolidate:output_type -> engram.v1.ConsolidateResponse
-	75, // 81: engram.v1.EngramService.ListConcepts:output_type -> engram.v1.ListConceptsResponse
-	76, // 82: engram.v1.EngramService.GetConcept:output_type -> engram.v1.Concept
-	77, // 83: engram.v1.EngramService.ListPlans:output_type -> engram.v1.ListPlansResponse
-	78, // 84: engram.v1.EngramService.RevertPlan:output_type -> engram.v1.RevertPlanResponse
-	79, // 85: engram.v1.EngramService.ListEvents:output_type -> engram.v1.ListEventsResponse
-	80, // 86: engram.v1.EngramService.GetJob:output_type -> engram.v1.Job
-	80, // 87: engram.v1.EngramService.CancelJob:output_type -> engram.v1.Job
-	81, // 88: engram.v1.EngramService.GetVersion:output_type -> engram.v1.GetVersionResponse
-	82, // 89: engram.v1.EventService.Subscribe:output_type -> engram.v1.Event
-	45, // [45:90] is the sub-list for method output_type
-	0,  // [0:45] is the sub-list for method input_type
+	43, // 43: engram.v1.EngramService.CreateKey:input_type -> engram.v1.CreateKeyRequest
+	44, // 44: engram.v1.EngramService.ListKeys:input_type -> engram.v1.ListKeysRequest
+	45, // 45: engram.v1.EngramService.RotateKey:input_type -> engram.v1.RotateKeyRequest
+	46, // 46: engram.v1.EngramService.RevokeKey:input_type -> engram.v1.RevokeKeyRequest
+	47, // 47: engram.v1.EngramService.ListActs:input_type -> engram.v1.ListActsRequest
+	48, // 48: engram.v1.EngramService.GetVersion:input_type -> engram.v1.GetVersionRequest
+	49, // 49: engram.v1.EventService.Subscribe:input_type -> engram.v1.SubscribeRequest
+	50, // 50: engram.v1.EngramService.PutSpace:output_type -> engram.v1.Space
+	50, // 51: engram.v1.EngramService.GetSpace:output_type -> engram.v1.Space
+	51, // 52: engram.v1.EngramService.ListSpaces:output_type -> engram.v1.ListSpacesResponse
+	50, // 53: engram.v1.EngramService.UpdateSpace:output_type -> engram.v1.Space
+	52, // 54: engram.v1.EngramService.DeleteSpace:output_type -> engram.v1.DeleteSpaceResponse
+	53, // 55: engram.v1.EngramService.Remember:output_type -> engram.v1.RememberResponse
+	54, // 56: engram.v1.EngramService.RememberBatch:output_type -> engram.v1.RememberBatchResponse
+	55, // 57: engram.v1.EngramService.GetMemory:output_type -> engram.v1.Memory
+	56, // 58: engram.v1.EngramService.GetMemories:output_type -> engram.v1.GetMemoriesResponse
+	57, // 59: engram.v1.EngramService.ListMemories:output_type -> engram.v1.ListMemoriesResponse
+	53, // 60: engram.v1.EngramService.UpdateMemory:output_type -> engram.v1.RememberResponse
+	58, // 61: engram.v1.EngramService.DeleteMemory:output_type -> engram.v1.DeleteMemoryResponse
+	59, // 62: engram.v1.EngramService.Forget:output_type -> engram.v1.ForgetResponse
+	60, // 63: engram.v1.EngramService.Restore:output_type -> engram.v1.RestoreResponse
+	61, // 64: engram.v1.EngramService.Recall:output_type -> engram.v1.RecallResponse
+	61, // 65: engram.v1.EngramService.ReplayRecall:output_type -> engram.v1.RecallResponse
+	62, // 66: engram.v1.EngramService.Feedback:output_type -> engram.v1.FeedbackResponse
+	63, // 67: engram.v1.EngramService.PutEntity:output_type -> engram.v1.PutEntityResponse
+	64, // 68: engram.v1.EngramService.GetEntity:output_type -> engram.v1.Entity
+	65, // 69: engram.v1.EngramService.ListEntities:output_type -> engram.v1.ListEntitiesResponse
+	63, // 70: engram.v1.EngramService.UpdateEntity:output_type -> engram.v1.PutEntityResponse
+	66, // 71: engram.v1.EngramService.DeleteEntity:output_type -> engram.v1.DeleteEntityResponse
+	67, // 72: engram.v1.EngramService.MergeEntities:output_type -> engram.v1.MergeEntitiesResponse
+	68, // 73: engram.v1.EngramService.CreateLink:output_type -> engram.v1.CreateLinkResponse
+	69, // 74: engram.v1.EngramService.CreateLinks:output_type -> engram.v1.CreateLinksResponse
+	70, // 75: engram.v1.EngramService.GetLink:output_type -> engram.v1.Link
+	68, // 76: engram.v1.EngramService.UpdateLink:output_type -> engram.v1.CreateLinkResponse
+	71, // 77: engram.v1.EngramService.DeleteLink:output_type -> engram.v1.DeleteLinkResponse
+	72, // 78: engram.v1.EngramService.ListMemoryLinks:output_type -> engram.v1.ListMemoryLinksResponse
+	73, // 79: engram.v1.EngramService.ListEntityLinks:output_type -> engram.v1.ListEntityLinksResponse
+	74, // 80: engram.v1.EngramService.Spread:output_type -> engram.v1.SpreadResponse
+	75, // 81: engram.v1.EngramService.Recognise:output_type -> engram.v1.RecogniseResponse
+	76, // 82: engram.v1.EngramService.Complete:output_type -> engram.v1.CompleteResponse
+	77, // 83: engram.v1.EngramService.Match:output_type -> engram.v1.MatchResponse
+	78, // 84: engram.v1.EngramService.Query:output_type -> engram.v1.QueryResponse
+	79, // 85: engram.v1.EngramService.Consolidate:output_type -> engram.v1.ConsolidateResponse
+	80, // 86: engram.v1.EngramService.ListConcepts:output_type -> engram.v1.ListConceptsResponse
+	81, // 87: engram.v1.EngramService.GetConcept:output_type -> engram.v1.Concept
+	82, // 88: engram.v1.EngramService.ListPlans:output_type -> engram.v1.ListPlansResponse
+	83, // 89: engram.v1.EngramService.RevertPlan:output_type -> engram.v1.RevertPlanResponse
+	84, // 90: engram.v1.EngramService.ListEvents:output_type -> engram.v1.ListEventsResponse
+	85, // 91: engram.v1.EngramService.GetJob:output_type -> engram.v1.Job
+	85, // 92: engram.v1.EngramService.CancelJob:output_type -> engram.v1.Job
+	86, // 93: engram.v1.EngramService.CreateKey:output_type -> engram.v1.CreateKeyResponse
+	87, // 94: engram.v1.EngramService.ListKeys:output_type -> engram.v1.ListKeysResponse
+	88, // 95: engram.v1.EngramService.RotateKey:output_type -> engram.v1.RotateKeyResponse
+	89, // 96: engram.v1.EngramService.RevokeKey:output_type -> engram.v1.RevokeKeyResponse
+	90, // 97: engram.v1.EngramService.ListActs:output_type -> engram.v1.ListActsResponse
+	91, // 98: engram.v1.EngramService.GetVersion:output_type -> engram.v1.GetVersionResponse
+	92, // 99: engram.v1.EventService.Subscribe:output_type -> engram.v1.Event
+	50, // [50:100] is the sub-list for method output_type
+	0,  // [0:50] is the sub-list for method input_type
 	0,  // [0:0] is the sub-list for extension type_name
 	0,  // [0:0] is the sub-list for extension extendee
 	0,  // [0:0] is the sub-list for field type_name
@@ -284,6 +311,7 @@ func file_engram_v1_engram_proto_init() {
 	}
 	file_engram_v1_event_proto_init()
 	file_engram_v1_graph_proto_init()
+	file_engram_v1_key_proto_init()
 	file_engram_v1_memory_proto_init()
 	file_engram_v1_recall_proto_init()
 	file_engram_v1_space_proto_init()

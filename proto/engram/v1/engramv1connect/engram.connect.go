@@ -154,6 +154,16 @@ const (
 	EngramServiceGetJobProcedure = "/engram.v1.EngramService/GetJob"
 	// EngramServiceCancelJobProcedure is the fully-qualified name of the EngramService's CancelJob RPC.
 	EngramServiceCancelJobProcedure = "/engram.v1.EngramService/CancelJob"
+	// EngramServiceCreateKeyProcedure is the fully-qualified name of the EngramService's CreateKey RPC.
+	EngramServiceCreateKeyProcedure = "/engram.v1.EngramService/CreateKey"
+	// EngramServiceListKeysProcedure is the fully-qualified name of the EngramService's ListKeys RPC.
+	EngramServiceListKeysProcedure = "/engram.v1.EngramService/ListKeys"
+	// EngramServiceRotateKeyProcedure is the fully-qualified name of the EngramService's RotateKey RPC.
+	EngramServiceRotateKeyProcedure = "/engram.v1.EngramService/RotateKey"
+	// EngramServiceRevokeKeyProcedure is the fully-qualified name of the EngramService's RevokeKey RPC.
+	EngramServiceRevokeKeyProcedure = "/engram.v1.EngramService/RevokeKey"
+	// EngramServiceListActsProcedure is the fully-qualified name of the EngramService's ListActs RPC.
+	EngramServiceListActsProcedure = "/engram.v1.EngramService/ListActs"
 	// EngramServiceGetVersionProcedure is the fully-qualified name of the EngramService's GetVersion
 	// RPC.
 	EngramServiceGetVersionProcedure = "/engram.v1.EngramService/GetVersion"
@@ -253,6 +263,16 @@ type EngramServiceClient interface {
 	GetJob(context.Context, *v1.GetJobRequest) (*v1.Job, error)
 	// Stops a job where it stands.
 	CancelJob(context.Context, *v1.CancelJobRequest) (*v1.Job, error)
+	// Makes an API key and shows its secret, this once.
+	CreateKey(context.Context, *v1.CreateKeyRequest) (*v1.CreateKeyResponse, error)
+	// Lists the API keys, without secrets.
+	ListKeys(context.Context, *v1.ListKeysRequest) (*v1.ListKeysResponse, error)
+	// Gives an API key another secret; the one before stays good for a while.
+	RotateKey(context.Context, *v1.RotateKeyRequest) (*v1.RotateKeyResponse, error)
+	// Ends an API key at once.
+	RevokeKey(context.Context, *v1.RevokeKeyRequest) (*v1.RevokeKeyResponse, error)
+	// Gives what administrators did to keys and spaces.
+	ListActs(context.Context, *v1.ListActsRequest) (*v1.ListActsResponse, error)
 	// Says what the server is.
 	GetVersion(context.Context, *v1.GetVersionRequest) (*v1.GetVersionResponse, error)
 }
@@ -526,6 +546,36 @@ func NewEngramServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(engramServiceMethods.ByName("CancelJob")),
 			connect.WithClientOptions(opts...),
 		),
+		createKey: connect.NewClient[v1.CreateKeyRequest, v1.CreateKeyResponse](
+			httpClient,
+			baseURL+EngramServiceCreateKeyProcedure,
+			connect.WithSchema(engramServiceMethods.ByName("CreateKey")),
+			connect.WithClientOptions(opts...),
+		),
+		listKeys: connect.NewClient[v1.ListKeysRequest, v1.ListKeysResponse](
+			httpClient,
+			baseURL+EngramServiceListKeysProcedure,
+			connect.WithSchema(engramServiceMethods.ByName("ListKeys")),
+			connect.WithClientOptions(opts...),
+		),
+		rotateKey: connect.NewClient[v1.RotateKeyRequest, v1.RotateKeyResponse](
+			httpClient,
+			baseURL+EngramServiceRotateKeyProcedure,
+			connect.WithSchema(engramServiceMethods.ByName("RotateKey")),
+			connect.WithClientOptions(opts...),
+		),
+		revokeKey: connect.NewClient[v1.RevokeKeyRequest, v1.RevokeKeyResponse](
+			httpClient,
+			baseURL+EngramServiceRevokeKeyProcedure,
+			connect.WithSchema(engramServiceMethods.ByName("RevokeKey")),
+			connect.WithClientOptions(opts...),
+		),
+		listActs: connect.NewClient[v1.ListActsRequest, v1.ListActsResponse](
+			httpClient,
+			baseURL+EngramServiceListActsProcedure,
+			connect.WithSchema(engramServiceMethods.ByName("ListActs")),
+			connect.WithClientOptions(opts...),
+		),
 		getVersion: connect.NewClient[v1.GetVersionRequest, v1.GetVersionResponse](
 			httpClient,
 			baseURL+EngramServiceGetVersionProcedure,
@@ -580,6 +630,11 @@ type engramServiceClient struct {
 	listEvents      *connect.Client[v1.ListEventsRequest, v1.ListEventsResponse]
 	getJob          *connect.Client[v1.GetJobRequest, v1.Job]
 	cancelJob       *connect.Client[v1.CancelJobRequest, v1.Job]
+	createKey       *connect.Client[v1.CreateKeyRequest, v1.CreateKeyResponse]
+	listKeys        *connect.Client[v1.ListKeysRequest, v1.ListKeysResponse]
+	rotateKey       *connect.Client[v1.RotateKeyRequest, v1.RotateKeyResponse]
+	revokeKey       *connect.Client[v1.RevokeKeyRequest, v1.RevokeKeyResponse]
+	listActs        *connect.Client[v1.ListActsRequest, v1.ListActsResponse]
 	getVersion      *connect.Client[v1.GetVersionRequest, v1.GetVersionResponse]
 }
 
@@ -970,6 +1025,51 @@ func (c *engramServiceClient) CancelJob(ctx context.Context, req *v1.CancelJobRe
 	return nil, err
 }
 
+// CreateKey calls engram.v1.EngramService.CreateKey.
+func (c *engramServiceClient) CreateKey(ctx context.Context, req *v1.CreateKeyRequest) (*v1.CreateKeyResponse, error) {
+	response, err := c.createKey.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListKeys calls engram.v1.EngramService.ListKeys.
+func (c *engramServiceClient) ListKeys(ctx context.Context, req *v1.ListKeysRequest) (*v1.ListKeysResponse, error) {
+	response, err := c.listKeys.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RotateKey calls engram.v1.EngramService.RotateKey.
+func (c *engramServiceClient) RotateKey(ctx context.Context, req *v1.RotateKeyRequest) (*v1.RotateKeyResponse, error) {
+	response, err := c.rotateKey.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RevokeKey calls engram.v1.EngramService.RevokeKey.
+func (c *engramServiceClient) RevokeKey(ctx context.Context, req *v1.RevokeKeyRequest) (*v1.RevokeKeyResponse, error) {
+	response, err := c.revokeKey.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListActs calls engram.v1.EngramService.ListActs.
+func (c *engramServiceClient) ListActs(ctx context.Context, req *v1.ListActsRequest) (*v1.ListActsResponse, error) {
+	response, err := c.listActs.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // GetVersion calls engram.v1.EngramService.GetVersion.
 func (c *engramServiceClient) GetVersion(ctx context.Context, req *v1.GetVersionRequest) (*v1.GetVersionResponse, error) {
 	response, err := c.getVersion.CallUnary(ctx, connect.NewRequest(req))
@@ -1071,6 +1171,16 @@ type EngramServiceHandler interface {
 	GetJob(context.Context, *v1.GetJobRequest) (*v1.Job, error)
 	// Stops a job where it stands.
 	CancelJob(context.Context, *v1.CancelJobRequest) (*v1.Job, error)
+	// Makes an API key and shows its secret, this once.
+	CreateKey(context.Context, *v1.CreateKeyRequest) (*v1.CreateKeyResponse, error)
+	// Lists the API keys, without secrets.
+	ListKeys(context.Context, *v1.ListKeysRequest) (*v1.ListKeysResponse, error)
+	// Gives an API key another secret; the one before stays good for a while.
+	RotateKey(context.Context, *v1.RotateKeyRequest) (*v1.RotateKeyResponse, error)
+	// Ends an API key at once.
+	RevokeKey(context.Context, *v1.RevokeKeyRequest) (*v1.RevokeKeyResponse, error)
+	// Gives what administrators did to keys and spaces.
+	ListActs(context.Context, *v1.ListActsRequest) (*v1.ListActsResponse, error)
 	// Says what the server is.
 	GetVersion(context.Context, *v1.GetVersionRequest) (*v1.GetVersionResponse, error)
 }
@@ -1340,6 +1450,36 @@ func NewEngramServiceHandler(svc EngramServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(engramServiceMethods.ByName("CancelJob")),
 		connect.WithHandlerOptions(opts...),
 	)
+	engramServiceCreateKeyHandler := connect.NewUnaryHandlerSimple(
+		EngramServiceCreateKeyProcedure,
+		svc.CreateKey,
+		connect.WithSchema(engramServiceMethods.ByName("CreateKey")),
+		connect.WithHandlerOptions(opts...),
+	)
+	engramServiceListKeysHandler := connect.NewUnaryHandlerSimple(
+		EngramServiceListKeysProcedure,
+		svc.ListKeys,
+		connect.WithSchema(engramServiceMethods.ByName("ListKeys")),
+		connect.WithHandlerOptions(opts...),
+	)
+	engramServiceRotateKeyHandler := connect.NewUnaryHandlerSimple(
+		EngramServiceRotateKeyProcedure,
+		svc.RotateKey,
+		connect.WithSchema(engramServiceMethods.ByName("RotateKey")),
+		connect.WithHandlerOptions(opts...),
+	)
+	engramServiceRevokeKeyHandler := connect.NewUnaryHandlerSimple(
+		EngramServiceRevokeKeyProcedure,
+		svc.RevokeKey,
+		connect.WithSchema(engramServiceMethods.ByName("RevokeKey")),
+		connect.WithHandlerOptions(opts...),
+	)
+	engramServiceListActsHandler := connect.NewUnaryHandlerSimple(
+		EngramServiceListActsProcedure,
+		svc.ListActs,
+		connect.WithSchema(engramServiceMethods.ByName("ListActs")),
+		connect.WithHandlerOptions(opts...),
+	)
 	engramServiceGetVersionHandler := connect.NewUnaryHandlerSimple(
 		EngramServiceGetVersionProcedure,
 		svc.GetVersion,
@@ -1434,6 +1574,16 @@ func NewEngramServiceHandler(svc EngramServiceHandler, opts ...connect.HandlerOp
 			engramServiceGetJobHandler.ServeHTTP(w, r)
 		case EngramServiceCancelJobProcedure:
 			engramServiceCancelJobHandler.ServeHTTP(w, r)
+		case EngramServiceCreateKeyProcedure:
+			engramServiceCreateKeyHandler.ServeHTTP(w, r)
+		case EngramServiceListKeysProcedure:
+			engramServiceListKeysHandler.ServeHTTP(w, r)
+		case EngramServiceRotateKeyProcedure:
+			engramServiceRotateKeyHandler.ServeHTTP(w, r)
+		case EngramServiceRevokeKeyProcedure:
+			engramServiceRevokeKeyHandler.ServeHTTP(w, r)
+		case EngramServiceListActsProcedure:
+			engramServiceListActsHandler.ServeHTTP(w, r)
 		case EngramServiceGetVersionProcedure:
 			engramServiceGetVersionHandler.ServeHTTP(w, r)
 		default:
@@ -1615,6 +1765,26 @@ func (UnimplementedEngramServiceHandler) GetJob(context.Context, *v1.GetJobReque
 
 func (UnimplementedEngramServiceHandler) CancelJob(context.Context, *v1.CancelJobRequest) (*v1.Job, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("engram.v1.EngramService.CancelJob is not implemented"))
+}
+
+func (UnimplementedEngramServiceHandler) CreateKey(context.Context, *v1.CreateKeyRequest) (*v1.CreateKeyResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("engram.v1.EngramService.CreateKey is not implemented"))
+}
+
+func (UnimplementedEngramServiceHandler) ListKeys(context.Context, *v1.ListKeysRequest) (*v1.ListKeysResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("engram.v1.EngramService.ListKeys is not implemented"))
+}
+
+func (UnimplementedEngramServiceHandler) RotateKey(context.Context, *v1.RotateKeyRequest) (*v1.RotateKeyResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("engram.v1.EngramService.RotateKey is not implemented"))
+}
+
+func (UnimplementedEngramServiceHandler) RevokeKey(context.Context, *v1.RevokeKeyRequest) (*v1.RevokeKeyResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("engram.v1.EngramService.RevokeKey is not implemented"))
+}
+
+func (UnimplementedEngramServiceHandler) ListActs(context.Context, *v1.ListActsRequest) (*v1.ListActsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("engram.v1.EngramService.ListActs is not implemented"))
 }
 
 func (UnimplementedEngramServiceHandler) GetVersion(context.Context, *v1.GetVersionRequest) (*v1.GetVersionResponse, error) {

@@ -1,0 +1,502 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"google.golang.org/genproto/googleapis/api/annotations"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	"github.com/engramdb/engram"
+	"github.com/engramdb/engram/internal/clock"
+	engramv1 "github.com/engramdb/engram/proto/engram/v1"
+	"github.com/engramdb/engram/proto/engram/v1/engramv1connect"
+	"github.com/engramdb/engram/server"
+	"github.com/engramdb/engram/server/wirejson"
+)
+
+// A door calls any method of the schema in one protocol.
+type door struct {
+	name string
+	call func(t testing.TB, method string, q proto.Message, headers http.Header) reply
+}
+
+// A reply is what came out of a door, in the schema's words.
+type reply struct {
+	answer  proto.Message
+	failure *engramv1.Error
+	code    connect.Code // of an RPC that failed
+	status  int          // of REST
+	header  http.Header
+}
+
+// doors opens all doors of a server.
+func doors(t *testing.T, addr string) []door {
+	ds := []door{{"rest", restDoor(client(t, false), "http://"+addr)}}
+	for _, r := range []struct {
+		name    string
+		options []connect.ClientOption
+	}{
+		{"connect-json", []connect.ClientOption{connect.WithProtoJSON()}}, {"connect-proto", nil},
+		{"grpc", []connect.ClientOption{connect.WithGRPC()}}, {"grpc-web", []connect.ClientOption{connect.WithGRPCWeb()}},
+	} {
+		c := engramv1connect.NewEngramServiceClient(client(t, true), "http://"+addr, r.options...)
+		ds = append(ds, door{r.name, rpcDoor(c)})
+	}
+	return ds
+}
+
+func rpcDoor(c engramv1connect.EngramServiceClient) func(testing.TB, string, proto.Message, http.Header) reply {
+	return func(t testing.TB, method string, q proto.Message, headers http.Header) (r reply) {
+		t.Helper()
+		ctx, info := connect.NewClientContext(context.Background())
+		maps.Copy(info.RequestHeader(), headers)
+		out := reflect.ValueOf(c).MethodByName(method).Call([]reflect.Value{reflect.ValueOf(ctx), reflect.ValueOf(q)})
+		r.header = info.ResponseHeader()
+		err, _ := out[1].Interface().(error)
+		if err == nil {
+			r.answer = out[0].Interface().(proto.Message)
+			return r
+		}
+		var e *connect.Error
+		if !errors.As(err, &e) {
+			t.Fatalf("%s: %v", method, err)
+		}
+		r.code, r.failure = e.Code(), detailOf(e)
+		if r.failure == nil {
+			t.Errorf("%s: the error has no details: %v", method, err)
+			r.failure = &engramv1.Error{}
+		}
+		return r
+	}
+}
+
+func detailOf(e *connect.Error) *engramv1.Error {
+	for _, d := range e.Details() {
+		if v, err := d.Value(); err == nil {
+			if own, ok := v.(*engramv1.Error); ok {
+				return own
+			}
+		}
+	}
+	return nil
+}
+
+func methodOf(name string) protoreflect.MethodDescriptor {
+	return engramv1.File_engram_v1_engram_proto.Services().ByName("EngramService").Methods().ByName(protoreflect.Name(name))
+}
+
+func methodNames() (names []string) {
+	ms := engramv1.File_engram_v1_engram_proto.Services().ByName("EngramService").Methods()
+	for i := range ms.Len() {
+		names = append(names, string(ms.Get(i).Name()))
+	}
+	return names
+}
+
+func fresh(d protoreflect.MessageDescriptor) proto.Message {
+	t, err := protoregistry.GlobalTypes.FindMessageByName(d.FullName())
+	if err != nil {
+		panic(err)
+	}
+	return t.New().Interface()
+}
+
+// restDoor makes the request that the schema's annotation says.
+func restDoor(h *http.Client, base string) func(testing.TB, string, proto.Message, http.Header) reply {
+	return func(t testing.TB, method string, q proto.Message, headers http.Header) (r reply) {
+		t.Helper()
+		m := methodOf(method)
+		verb, path, body := restRequest(t, m, q)
+		req, err := http.NewRequest(verb, base+path, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		maps.Copy(req.Header, headers)
+		a, err := h.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = a.Body.Close() }()
+		said, err := io.ReadAll(a.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.status, r.header = a.StatusCode, a.Header
+		if a.StatusCode >= 300 {
+			var e engramv1.ErrorResponse
+			if err := wirejson.Decode(said, &e); err != nil || e.Error == nil {
+				t.Errorf("%s: %d %s is not the body of an error: %v", method, a.StatusCode, said, err)
+				e.Error = &engramv1.Error{}
+			}
+			r.failure = e.Error
+			return r
+		}
+		r.answer = fresh(m.Output())
+		if err := wirejson.Decode(said, r.answer); err != nil {
+			t.Errorf("%s: the answer %s: %v", method, said, err)
+		}
+		return r
+	}
+}
+
+func restRequest(t testing.TB, m protoreflect.MethodDescriptor, q proto.Message) (verb, path string, body io.Reader) {
+	t.Helper()
+	rule := proto.GetExtension(m.Options(), annotations.E_Http).(*annotations.HttpRule)
+	var p string
+	switch x := rule.Pattern.(type) {
+	case *annotations.HttpRule_Get:
+		verb, p = "GET", x.Get
+	case *annotations.HttpRule_Put:
+		verb, p = "PUT", x.Put
+	case *annotations.HttpRule_Post:
+		verb, p = "POST", x.Post
+	case *annotations.HttpRule_Patch:
+		verb, p = "PATCH", x.Patch
+	case *annotations.HttpRule_Delete:
+		verb, p = "DELETE", x.Delete
+	}
+	b, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := map[string]json.RawMessage{}
+	if err := json.Unmarshal(b, &fields); err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range strings.Split(p, "/") {
+		if name, ok := strings.CutPrefix(part, "{"); ok {
+			name = strings.TrimSuffix(name, "}")
+			p = strings.Replace(p, part, url.PathEscape(plainText(fields[name])), 1)
+			delete(fields, name)
+		}
+	}
+	switch rule.Body {
+	case "":
+	case "*":
+		b, err := json.Marshal(fields)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return verb, p, bytes.NewReader(b)
+	default:
+		body = bytes.NewReader(fields[rule.Body])
+		delete(fields, rule.Body)
+	}
+	query := url.Values{}
+	for name, v := range fields {
+		var list []json.RawMessage
+		if json.Unmarshal(v, &list) == nil {
+			for _, x := range list {
+				query.Add(name, plainText(x))
+			}
+			continue
+		}
+		query.Set(name, plainText(v))
+	}
+	if len(query) > 0 {
+		p += "?" + query.Encode()
+	}
+	return verb, p, body
+}
+
+// plainText is a JSON value as a path or a query has it.
+func plainText(v json.RawMessage) string {
+	var s string
+	if json.Unmarshal(v, &s) == nil {
+		return s
+	}
+	return string(v)
+}
+
+// A step is one call of the scenario that goes through every door.
+type step struct {
+	method, request string // the message as JSON
+	code            string // the error that it gives, "" for none
+	headers         []string
+}
+
+// scenario calls every method, most of them well and badly.
+var scenario = []step{
+	{"GetVersion", `{}`, "", nil},
+	{"PutSpace", `{"space":"s","settings":{"vector":{"dimension":2},"language":"de"}}`, "", nil},
+	{"PutSpace", `{"space":"s"}`, "space_exists", nil},
+	{"PutSpace", `{"space":"../s"}`, "space_name_invalid", nil},
+	{"UpdateSpace", `{"space":"s","patch":{"settings":{"horizon":"3600s"}}}`, "", nil},
+	{"UpdateSpace", `{"space":"s","patch":{"settings":{"horizont":"3600s"}}}`, "field_unknown", nil},
+	{"UpdateSpace", `{"space":"s","patch":{}}`, "version_mismatch", []string{"If-Match", `"9-9"`}},
+	{"GetSpace", `{"space":"s"}`, "", nil},
+	{"GetSpace", `{"space":"nowhere"}`, "space_not_found", nil},
+	{"ListSpaces", `{"page_size":1}`, "", nil},
+	{"ListSpaces", `{"page_size":0}`, "page_size_out_of_range", nil},
+
+	{"Remember", `{"space":"s","memory":{"id":"a","text":"otters at the harbour","vector":[1,0],"tags":["x","y"],"people":["Ada"],"metadata":{"n":3,"list":["a",1,true]},"happened_at":"2026-05-04T10:00:00.123456789Z","salience":0.5,"stream":"d"}}`, "", []string{"Idempotency-Key", "k"}},
+	{"Remember", `{"space":"s","memory":{"id":"a","text":"otters at the harbour","vector":[1,0],"tags":["x","y"],"people":["Ada"],"metadata":{"n":3,"list":["a",1,true]},"happened_at":"2026-05-04T10:00:00.123456789Z","salience":0.5,"stream":"d"}}`, "", []string{"Idempotency-Key", "k"}},
+	{"Remember", `{"space":"s","memory":{"id":"z","text":"other"}}`, "idempotency_mismatch", []string{"Idempotency-Key", "k"}},
+	{"Remember", `{"space":"s","memory":{"id":"a","text":"other"}}`, "id_conflict", nil},
+	{"Remember", `{"space":"s","memory":{"text":"x","vector":[1,2,3]}}`, "vector_dimension_mismatch", nil},
+	{"Remember", `{"space":"s","memory":{"text":"x","salience":7}}`, "salience_out_of_range", nil},
+	{"Remember", `{"space":"s","on_conflict":"maybe","memory":{"text":"x"}}`, "word_unknown", nil},
+	{"Remember", `{"space":"s","memory":{"id":"../a","text":"x"}}`, "id_invalid", nil},
+	{"RememberBatch", `{"space":"s","memories":[{"id":"b","text":"cats","vector":[0,1]},{"id":"c","text":"dogs"},{"text":""}],"partial":true}`, "", nil},
+	{"RememberBatch", `{"space":"s","memories":[{"text":"x"},{"text":""}]}`, "memory_empty", nil},
+	{"GetMemory", `{"space":"s","id":"a","include":["vector","versions"]}`, "", nil},
+	{"GetMemory", `{"space":"s","id":"none"}`, "memory_not_found", nil},
+	{"GetMemory", `{"space":"s","id":"a"}`, "request_timeout", []string{"Engram-Min-Lsn", "1000000"}},
+	{"GetMemories", `{"space":"s","ids":["a","none"]}`, "", nil},
+	{"ListMemories", `{"space":"s","tags":["x","y"],"page_size":2}`, "", nil},
+	{"ListMemories", `{"space":"s","page_token":"nonsense"}`, "page_token_invalid", nil},
+	{"UpdateMemory", `{"space":"s","id":"a","patch":{"tags":["z"],"salience":null}}`, "", nil},
+	{"UpdateMemory", `{"space":"s","id":"a","patch":{"tags":["z"]}}`, "version_mismatch", []string{"If-Match", `"1"`}},
+	{"UpdateMemory", `{"space":"s","id":"a","patch":{"txet":1}}`, "field_unknown", nil},
+	{"Recall", `{"space":"s","cue":{"text":"otters","explain":true}}`, "", nil},
+	{"Recall", `{"space":"s","cue":{}}`, "cue_empty", nil},
+	{"Recall", `{"space":"s","cue":{"text":"x","limit":0}}`, "limit_out_of_range", nil},
+	{"ListEvents", `{"space":"s","after":"0","types":["remembered"]}`, "", nil},
+	{"ListEvents", `{"space":"s","types":["dreamt"]}`, "word_unknown", nil},
+
+	{"PutEntity", `{"space":"s","id":"ada","entity":{"name":"Ada","type":"person","aliases":["A"]}}`, "", nil},
+	{"PutEntity", `{"space":"s","id":"a","entity":{"name":"Ada"}}`, "id_in_use", nil},
+	{"GetEntity", `{"space":"s","id":"ada"}`, "", nil},
+	{"GetEntity", `{"space":"s","id":"none"}`, "entity_not_found", nil},
+	{"ListEntities", `{"space":"s","type":"person"}`, "", nil},
+	{"UpdateEntity", `{"space":"s","id":"ada","patch":{"type":null}}`, "", nil},
+	{"CreateLink", `{"space":"s","link":{"id":"l","from":"a","to":"ada","type":"about","weight":0.5}}`, "", nil},
+	{"CreateLink", `{"space":"s","link":{"from":"a","to":"nobody","type":"x"}}`, "node_not_found", nil},
+	{"CreateLinks", `{"space":"s","links":[{"id":"m","from":"a","to":"b","type":"x"},{"id":"n","from":"a","to":"nobody","type":"x"}],"partial":true}`, "", nil},
+	{"GetLink", `{"space":"s","id":"l"}`, "", nil},
+	{"UpdateLink", `{"space":"s","id":"l","patch":{"weight":0.7}}`, "", nil},
+	{"UpdateLink", `{"space":"s","id":"l","patch":{"to":"b"}}`, "field_fixed", nil},
+	{"ListMemoryLinks", `{"space":"s","id":"a","direction":"out"}`, "", nil},
+	{"ListMemoryLinks", `{"space":"s","id":"a","direction":"up"}`, "word_unknown", nil},
+	{"ListEntityLinks", `{"space":"s","id":"ada"}`, "", nil},
+	{"DeleteLink", `{"space":"s","id":"l"}`, "", nil},
+	{"DeleteEntity", `{"space":"s","id":"ada"}`, "", nil},
+
+	{"Forget", `{"space":"s","ids":["b","none"],"mode":"suppress"}`, "", nil},
+	{"Forget", `{"space":"s"}`, "forget_unclear", nil},
+	{"Restore", `{"space":"s","ids":["b"]}`, "", nil},
+	{"DeleteMemory", `{"space":"s","id":"c"}`, "", nil},
+	{"DeleteMemory", `{"space":"s","id":"c"}`, "memory_not_found", nil},
+
+	{"ReplayRecall", `{"space":"s"}`, "", nil}, {"Feedback", `{"space":"s"}`, "", nil}, {"MergeEntities", `{"space":"s"}`, "", nil},
+	{"Spread", `{"space":"s"}`, "", nil}, {"Recognise", `{"space":"s"}`, "", nil}, {"Complete", `{"space":"s"}`, "", nil},
+	{"Match", `{"space":"s"}`, "", nil}, {"Query", `{"space":"s"}`, "", nil}, {"Consolidate", `{"space":"s"}`, "", nil},
+	{"ListConcepts", `{"space":"s"}`, "", nil}, {"GetConcept", `{"space":"s","id":"c"}`, "", nil}, {"ListPlans", `{"space":"s"}`, "", nil},
+	{"RevertPlan", `{"space":"s","id":"p"}`, "", nil},
+
+	{"GetJob", `{"id":"none"}`, "job_not_found", nil},
+	{"CancelJob", `{"id":"none"}`, "job_not_found", nil},
+	{"DeleteSpace", `{"space":"s"}`, "confirm_missing", nil},
+	{"DeleteSpace", `{"space":"s","confirm":"s"}`, "", nil},
+
+	{"ListKeys", `{}`, "", nil},
+	{"CreateKey", `{"name":"x"}`, "scopes_missing", nil},
+	{"CreateKey", `{"name":"x","scopes":["read"]}`, "first_key_not_admin", nil},
+	{"RotateKey", `{"id":"none"}`, "key_not_found", nil},
+	{"RevokeKey", `{"id":"none"}`, "key_not_found", nil},
+	{"ListActs", `{}`, "", nil},
+	{"CreateKey", `{"name":"ops","scopes":["admin"],"expires_at":"2030-01-01T00:00:00Z"}`, "", nil},
+	{"ListKeys", `{}`, "key_missing", nil}, // from now on
+	{"GetVersion", `{}`, "", nil},
+}
+
+// TestEveryMethodThroughEveryDoor sends the same calls through each door, of a
+// server of its own, and wants the same answers, errors and headers.
+func TestEveryMethodThroughEveryDoor(t *testing.T) {
+	called := map[string]bool{}
+	var first []reply
+	for i, name := range []string{"rest", "connect-json", "connect-proto", "grpc", "grpc-web"} {
+		db, err := engram.Open(context.Background(), "data", engram.Options{FS: vfs.NewMem(), ReserveBytes: -1, Clock: clock.NewVirtual(time.Date(2026, 5, 4, 10, 0, 0, 0, time.UTC))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := server.New(db, server.Options{Version: "test", RequestTimeout: 50 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { closed(t, s, db) })
+		d := doors(t, listen(t, s))[i]
+		if d.name != name {
+			t.Fatal(d.name)
+		}
+		for j, st := range scenario {
+			called[st.method] = true
+			q := fresh(methodOf(st.method).Input())
+			if err := protojson.Unmarshal([]byte(st.request), q); err != nil {
+				t.Fatalf("step %d: %v", j, err)
+			}
+			h := http.Header{"Request-Id": {"same"}}
+			for k := 0; k+1 < len(st.headers); k += 2 {
+				h.Set(st.headers[k], st.headers[k+1])
+			}
+			r := d.call(t, st.method, q, h)
+			where := fmt.Sprintf("%s, step %d %s %s", d.name, j, st.method, st.request)
+			if i == 0 {
+				checkStep(t, where, st, r)
+				first = append(first, r)
+				continue
+			}
+			compare(t, where, first[j], r)
+		}
+	}
+	for _, name := range methodNames() {
+		if !called[name] {
+			t.Errorf("the scenario does not call %s", name)
+		}
+	}
+}
+
+func closed(t *testing.T, s *server.Server, db *engram.DB) {
+	if err := s.Shutdown(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func checkStep(t *testing.T, where string, st step, r reply) {
+	t.Helper()
+	got := r.failure.GetCode()
+	if got != st.code && got != "unimplemented" {
+		t.Errorf("%s: %q, want %q: %v", where, got, st.code, r.failure)
+	}
+	if r.header.Get("Request-Id") != "same" {
+		t.Errorf("%s: Request-Id %q", where, r.header.Get("Request-Id"))
+	}
+}
+
+var statuses = map[string]struct {
+	status int
+	code   connect.Code
+}{
+	"invalid": {400, connect.CodeInvalidArgument}, "not_found": {404, connect.CodeNotFound}, "conflict": {409, connect.CodeAlreadyExists},
+	"precondition": {412, connect.CodeFailedPrecondition}, "unimplemented": {501, connect.CodeUnimplemented}, "timeout": {504, connect.CodeDeadlineExceeded},
+	"unauthenticated": {401, connect.CodeUnauthenticated}, "denied": {403, connect.CodePermissionDenied},
+}
+
+func compare(t *testing.T, where string, want, got reply) {
+	t.Helper()
+	if (want.failure == nil) != (got.failure == nil) {
+		t.Errorf("%s: error %v, at the REST door %v", where, got.failure, want.failure)
+		return
+	}
+	if want.failure != nil {
+		if !proto.Equal(want.failure, got.failure) {
+			t.Errorf("%s: error\n%v\nat the REST door\n%v", where, got.failure, want.failure)
+		}
+		w := statuses[got.failure.GetKind()]
+		if want.status != w.status || got.code != w.code {
+			t.Errorf("%s: status %d, code %s of the kind %s", where, want.status, got.code, got.failure.GetKind())
+		}
+	} else if a, b := settled(want.answer), settled(got.answer); !proto.Equal(a, b) {
+		t.Errorf("%s: answer\n%v\nat the REST door\n%v", where, b, a)
+	}
+	for _, h := range []string{"Engram-Lsn", "ETag", "Idempotent-Replayed", "Request-Id"} {
+		if want.header.Get(h) != got.header.Get(h) {
+			t.Errorf("%s: %s %q, at the REST door %q", where, h, got.header.Get(h), want.header.Get(h))
+		}
+	}
+}
+
+// settled is an answer without what chance or the machine decides. What is left
+// out of JSON is empty in protobuf, and the other way round.
+func settled(m proto.Message) proto.Message {
+	m = proto.Clone(m)
+	switch a := m.(type) {
+	case *engramv1.RecallResponse:
+		a.Took = nil
+		a.RecallId = strings.Repeat("x", len(a.RecallId))
+	case *engramv1.DeleteSpaceResponse:
+		a.Job = strings.Repeat("x", len(a.Job))
+	case *engramv1.CreateKeyResponse:
+		a.Secret, a.Key.Id = strings.Repeat("x", len(a.Secret)), strings.Repeat("x", len(a.Key.Id))
+	case *engramv1.Space:
+		a.Bytes = 0
+	case *engramv1.ListSpacesResponse:
+		for _, s := range a.Spaces {
+			s.Bytes = 0
+		}
+	}
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		panic(err)
+	}
+	out := m.ProtoReflect().New().Interface()
+	if err := proto.Unmarshal(b, out); err != nil {
+		panic(err)
+	}
+	return out
+}
+
+// TestEventsThroughEveryDoor: the same events as server-sent events, by WebSocket
+// and as a stream of Connect, gRPC and gRPC-Web.
+func TestEventsThroughEveryDoor(t *testing.T) {
+	s := newServer(t)
+	addr := listen(t, s)
+	remember(t, s, `{"id":"a","text":"first","tags":["x"]}`)
+	remember(t, s, `{"id":"b","text":"second"}`)
+	do(t, s, "DELETE", space+"/memories/a", "")
+	var want []*engramv1.Event
+	next, hangUp := subscribe(t, addr, space+"/events?after=0")
+	for range 3 {
+		f := must(t, next)
+		want = append(want, eventOf(t, f.data))
+		if f.id != f.data["lsn"] {
+			t.Errorf("id %s of lsn %s", f.id, f.data["lsn"])
+		}
+	}
+	hangUp()
+	ws := dialEvents(t, addr, space+"/events?after=0", nil)
+	for i := range 3 {
+		f := ws.next(t)
+		if got := eventOf(t, f.data); !proto.Equal(got, want[i]) || f.event != want[i].Type || f.id != fmt.Sprint(want[i].Lsn) {
+			t.Errorf("websocket: %v, want %v", got, want[i])
+		}
+	}
+	for name, options := range map[string][]connect.ClientOption{"connect-json": {connect.WithProtoJSON()}, "connect": nil, "grpc": {connect.WithGRPC()}, "grpc-web": {connect.WithGRPCWeb()}} {
+		c := engramv1connect.NewEventServiceClient(client(t, true), "http://"+addr, options...)
+		ctx, cancel := context.WithCancel(context.Background())
+		st, err := c.Subscribe(ctx, &engramv1.SubscribeRequest{Space: "default", After: new(uint64)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 3 {
+			if !st.Receive() || !proto.Equal(settled(st.Msg()), settled(want[i])) {
+				t.Errorf("%s: %v %v, want %v", name, st.Msg(), st.Err(), want[i])
+			}
+		}
+		cancel()
+		_ = st.Close()
+	}
+}
+
+func eventOf(t *testing.T, data map[string]any) *engramv1.Event {
+	t.Helper()
+	b, err := json.Marshal(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &engramv1.Event{}
+	if err := wirejson.Decode(b, e); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}

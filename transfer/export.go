@@ -1,0 +1,328 @@
+package transfer
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/engramdb/engram/memory"
+	engramv1 "github.com/engramdb/engram/proto/engram/v1"
+)
+
+// ExportOptions say what an export has in it. Space is needed.
+type ExportOptions struct {
+	Space string
+	// NoVectors leaves the vectors away, and with them most of the bytes; the
+	// digest is then that of a space without them.
+	NoVectors bool
+	// Moved is told after each page: how many lines are written, and about how
+	// many there are. An error ends the export.
+	Moved func(lines, of int64) error
+}
+
+// exportPage is how many things are read at once, which is the most.
+const exportPage = 1000
+
+// Export writes a space as JSONL: a header, the entities, the memories in the
+// order in which they were stored, the links, and an end with the digest. The
+// memories are those that stood when the export began; entities and links are
+// read behind them, as they stand then. What is suppressed or has expired is left
+// out, and so are older versions.
+//
+// The digest is the SHA-256 over the sorted SHA-256 sums of the lines between
+// header and end. It depends on what a space says, each under its id, and on
+// nothing else: an export, imported into an empty space and exported again, has
+// the same.
+func Export(ctx context.Context, api API, w io.Writer, o ExportOptions) (End, error) {
+	e := &exporter{api: api, w: w, o: o}
+	sp, err := api.GetSpace(ctx, &engramv1.GetSpaceRequest{Space: o.Space})
+	if err != nil {
+		return End{}, err
+	}
+	n := sp.GetCounts()
+	e.links = n.GetLinks() > 0
+	e.of = int64(n.GetEpisodes() + n.GetEntities() + n.GetLinks())
+	settings := sp.GetSettings()
+	if o.NoVectors {
+		settings.Vector = nil
+	}
+	if _, err := w.Write(appendHeader(nil, &Header{Version: FormatVersion, Space: sp.GetName(), Settings: settings, LSN: sp.GetLsn()})); err != nil {
+		return End{}, err
+	}
+	for _, step := range []func(context.Context) error{e.writeEntities, e.writeMemories, e.writeLinks} {
+		if err := step(ctx); err != nil {
+			return End{}, err
+		}
+	}
+	e.end.Digest = e.digest()
+	_, err = w.Write(appendEnd(nil, &e.end))
+	return e.end, err
+}
+
+// An exporter is one export that runs.
+type exporter struct {
+	api   API
+	w     io.Writer
+	o     ExportOptions
+	links bool // there are any
+	of    int64
+	end   End
+	sums  [][sha256.Size]byte // of the lines; the one thing that grows with the space
+	buf   []byte
+}
+
+// line takes the line that was appended to buf from a place on.
+func (e *exporter) line(from int) {
+	e.sums = append(e.sums, sha256.Sum256(e.buf[from:]))
+	e.buf = append(e.buf, '\n')
+}
+
+// flush writes what is in buf.
+func (e *exporter) flush() error {
+	_, err := e.w.Write(e.buf)
+	e.buf = e.buf[:0]
+	if err == nil && e.o.Moved != nil {
+		err = e.o.Moved(int64(len(e.sums)), e.of)
+	}
+	return err
+}
+
+func (e *exporter) digest() string {
+	slices.SortFunc(e.sums, func(a, b [sha256.Size]byte) int { return bytes.Compare(a[:], b[:]) })
+	h := sha256.New()
+	for i := range e.sums {
+		_, _ = h.Write(e.sums[i][:]) // a hash never fails to write
+	}
+	return "sha256:" + hex.EncodeToString(h.Sum(nil))
+}
+
+func (e *exporter) writeEntities(ctx context.Context) error {
+	return e.eachEntity(ctx, func(x *engramv1.Entity) error {
+		from := len(e.buf)
+		e.buf = appendEntity(e.buf, x)
+		e.line(from)
+		e.end.Entities++
+		return nil
+	})
+}
+
+func (e *exporter) eachEntity(ctx context.Context, each func(*engramv1.Entity) error) error {
+	size := int32(exportPage)
+	r := &engramv1.ListEntitiesRequest{Space: e.o.Space, PageSize: &size}
+	for {
+		a, err := e.api.ListEntities(ctx, r)
+		if err != nil {
+			return err
+		}
+		for _, x := range a.GetEntities() {
+			if err := each(x); err != nil {
+				return err
+			}
+		}
+		if err := e.flush(); err != nil {
+			return err
+		}
+		if r.PageToken = a.GetNextPageToken(); r.PageToken == "" {
+			return nil
+		}
+	}
+}
+
+func (e *exporter) writeMemories(ctx context.Context) error {
+	return e.eachPage(ctx, !e.o.NoVectors, func(page []*engramv1.Memory) error {
+		named, err := e.mentions(ctx, page)
+		if err != nil {
+			return err
+		}
+		for _, m := range page {
+			in := inputOf(m)
+			in.Links, in.Entities = nil, named[m.GetId()]
+			from := len(e.buf)
+			e.buf = appendMemory(e.buf, in)
+			e.line(from)
+			e.end.Memories++
+		}
+		return nil
+	})
+}
+
+// eachPage walks over the memories. The next page is read while one is written.
+func (e *exporter) eachPage(ctx context.Context, vectors bool, each func([]*engramv1.Memory) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	type page struct {
+		memories []*engramv1.Memory
+		err      error
+	}
+	ahead := make(chan page)
+	ended := make(chan struct{})
+	defer func() { cancel(); <-ended }()
+	go func() { // ends with ctx, or behind the last page
+		defer close(ended)
+		defer close(ahead)
+		size := int32(firstPage)
+		r := &engramv1.ListMemoriesRequest{Space: e.o.Space, PageSize: &size, Kinds: []string{memory.KindEpisode.String()}}
+		if vectors {
+			r.Include = []string{"vector"}
+		}
+		for {
+			a, err := e.api.ListMemories(ctx, r)
+			select {
+			case ahead <- page{a.GetMemories(), err}:
+			case <-ctx.Done():
+				return
+			}
+			if r.PageToken = a.GetNextPageToken(); err != nil || r.PageToken == "" {
+				return
+			}
+			size = nextPage(size, a.GetMemories())
+		}
+	}()
+	for p := range ahead {
+		if p.err != nil {
+			return p.err
+		}
+		if err := each(p.memories); err != nil {
+			return err
+		}
+		if err := e.flush(); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// Pages are of about so many bytes: a thousand long texts would be gigabytes.
+const (
+	firstPage = 100
+	pageBytes = 4 << 20
+)
+
+// nextPage is the size of the page behind one.
+func nextPage(size int32, page []*engramv1.Memory) int32 {
+	bytes := 1
+	for _, m := range page {
+		bytes += len(m.GetText()) + len(m.GetTitle()) + 4*len(m.GetVector()) + 256
+	}
+	fits := int64(len(page)) * pageBytes / int64(bytes)
+	return int32(max(1, min(fits, int64(size)*4, exportPage)))
+}
+
+// mentions are the entities that the memories of a page name, by memory.
+func (e *exporter) mentions(ctx context.Context, page []*engramv1.Memory) (map[string][]*engramv1.EntityRef, error) {
+	if !e.links || len(page) == 0 {
+		return nil, nil
+	}
+	named := map[string][]*engramv1.EntityRef{}
+	err := e.linksOf(ctx, page, func(l *engramv1.Link) {
+		if l.GetRule() != memory.RuleMentions {
+			return
+		}
+		role := l.GetMetadata().GetFields()["role"].GetStringValue()
+		named[l.GetFrom()] = append(named[l.GetFrom()], &engramv1.EntityRef{Id: l.GetTo(), Role: role})
+	})
+	for _, refs := range named {
+		slices.SortFunc(refs, func(a, b *engramv1.EntityRef) int {
+			return cmp.Or(cmp.Compare(a.Id, b.Id), cmp.Compare(a.Role, b.Role))
+		})
+	}
+	return named, err
+}
+
+// mostIncluded is how many links come along with a memory; of one that has as
+// many the rest is read by itself.
+const mostIncluded = 100
+
+// linksOf reads the links that leave the memories of a page.
+func (e *exporter) linksOf(ctx context.Context, page []*engramv1.Memory, each func(*engramv1.Link)) error {
+	ids := make([]string, len(page))
+	for i, m := range page {
+		ids[i] = m.GetId()
+	}
+	a, err := e.api.GetMemories(ctx, &engramv1.GetMemoriesRequest{Space: e.o.Space, Ids: ids, Include: []string{"links"}})
+	if err != nil {
+		return err
+	}
+	for _, m := range a.GetMemories() {
+		if len(m.GetLinks()) >= mostIncluded {
+			if err := e.manyLinks(ctx, m.GetId(), each); err != nil {
+				return err
+			}
+			continue
+		}
+		for _, l := range m.GetLinks() {
+			if l.GetFrom() == m.GetId() {
+				each(l)
+			}
+		}
+	}
+	return nil
+}
+
+func (e *exporter) manyLinks(ctx context.Context, id string, each func(*engramv1.Link)) error {
+	size := int32(exportPage)
+	r := &engramv1.ListMemoryLinksRequest{Space: e.o.Space, Id: id, Direction: "out", PageSize: &size}
+	for {
+		a, err := e.api.ListMemoryLinks(ctx, r)
+		if err != nil {
+			return err
+		}
+		for _, l := range a.GetLinks() {
+			each(l)
+		}
+		if r.PageToken = a.GetNextPageToken(); r.PageToken == "" {
+			return nil
+		}
+	}
+}
+
+// writeLinks writes the links that a caller made, from memories and from
+// entities; the others follow from what is written already. It walks a second
+// time: links must come behind both their ends, and are not held meanwhile.
+func (e *exporter) writeLinks(ctx context.Context) error {
+	if !e.links {
+		return nil
+	}
+	err := e.eachPage(ctx, false, func(page []*engramv1.Memory) error { return e.linksOf(ctx, page, e.writeLink) })
+	if err != nil {
+		return err
+	}
+	return e.eachEntity(ctx, func(x *engramv1.Entity) error { return e.entityLinks(ctx, x.GetId()) })
+}
+
+func (e *exporter) entityLinks(ctx context.Context, id string) error {
+	size := int32(exportPage)
+	r := &engramv1.ListEntityLinksRequest{Space: e.o.Space, Id: id, Direction: "out", PageSize: &size}
+	for {
+		a, err := e.api.ListEntityLinks(ctx, r)
+		if isKind(err, memory.KindNotFound) {
+			return nil // gone meanwhile
+		}
+		if err != nil {
+			return fmt.Errorf("links of %s: %w", id, err)
+		}
+		for _, l := range a.GetLinks() {
+			e.writeLink(l)
+		}
+		if err := e.flush(); err != nil {
+			return err
+		}
+		if r.PageToken = a.GetNextPageToken(); r.PageToken == "" {
+			return nil
+		}
+	}
+}
+
+func (e *exporter) writeLink(l *engramv1.Link) {
+	if l.GetRule() != memory.RuleCaller {
+		return
+	}
+	from := len(e.buf)
+	e.buf = appendLink(e.buf, linkInput(l))
+	e.line(from)
+	e.end.Links++
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// bitsAVX512 counts the bits that a code shares with each of four planes, and
+// weighs them 1, 2, 4, 8. Eight codes at once, so that their sums are added up
+// together.
+func bitsAVX512() {
+	begin("bitSumsAVX512", "bitSumsAVX512 writes to out the sum over the four planes p of 2^p times the bits that the plane and the code share; the planes lie one after the other, words*8 bytes each, as do the n codes.",
+		"func(planes, codes *uint64, words, n int, out *int32)")
+	b := &bitKernel{planes: ptr("planes"), codes: ptr("codes"), words: ptr("words"), n: ptr("n"), out: ptr("out"), stride: GP64()}
+	MOVQ(b.words, b.stride)
+	SHLQ(Imm(3), b.stride)
+	tail, all := GP64(), GP64()
+	MOVQ(b.words, tail)
+	ANDQ(Imm(7), tail)
+	MOVQ(I32(-1), all)
+	BZHIQ(tail, all, all)
+	KMOVW(all.As32(), reg.K1)
+	b.codesOf(8)
+	b.codesOf(1)
+	end()
+}
+
+type bitKernel struct {
+	planes, codes, words, n, out, stride reg.GPVirtual
+}
+
+func (b *bitKernel) codesOf(n int) {
+	name := label("codes%d", n)
+	repeat(name, b.n, n, func() {
+		acc := avx512.vecs(n)
+		zero(acc...)
+		codes, left := newRows(b.codes, b.stride, n), GP64()
+		planes := newRows(b.planes, b.stride, 4)
+		MOVQ(b.words, left)
+		repeat(name+"Block", left, 8, func() {
+			b.step(codes, planes, acc, false)
+			planes.advance(64)
+			codes.advance(64)
+		})
+		TESTQ(left, left)
+		JZ(LabelRef(name + "Fold"))
+		b.step(codes, planes, acc, true)
+		Label(name + "Fold")
+		if n == 1 {
+			b.foldOne(acc[0])
+		} else {
+			VPMOVQD(foldEight(acc), Mem{Base: b.out})
+		}
+		for range n {
+			ADDQ(b.stride, b.codes)
+		}
+		ADDQ(I32(4*n), b.out)
+	})
+}
+
+// step adds what up to 8 words of each code share with the planes.
+func (b *bitKernel) step(codes, planes rowsAt, acc []reg.VecVirtual, masked bool) {
+	load := func(m Mem) reg.VecVirtual {
+		z := ZMM()
+		if masked {
+			VMOVDQU64_Z(m, reg.K1, z)
+		} else {
+			VMOVDQU64(m, z)
+		}
+		return z
+	}
+	var plane [4]reg.VecVirtual
+	for p := range plane {
+		plane[p] = load(planes.mem(p, 0))
+	}
+	for i := range acc {
+		code := load(codes.mem(i, 0))
+		var count [4]reg.VecVirtual
+		for p := range count {
+			count[p] = ZMM()
+			VPANDQ(plane[p], code, count[p])
+			VPOPCNTQ(count[p], count[p])
+		}
+		// ((8's * 2 + 4's) * 2 + 2's) * 2 + 1's
+		for p := 3; p > 0; p-- {
+			VPADDQ(count[p], count[p], count[p])
+			VPADDQ(count[p], count[p-1], count[p-1])
+		}
+		VPADDQ(count[0], acc[i], acc[i])
+	}
+}
+
+func (b *bitKernel) foldOne(z reg.VecVirtual) {
+	y, x := YMM(), XMM()
+	VEXTRACTI64X4(Imm(1), z, y)
+	VPADDQ(y, z.AsY(), z.AsY())
+	VEXTRACTI32X4(Imm(1), z.AsY(), x)
+	VPADDQ(x, z.AsX(), z.AsX())
+	VPSHUFD(Imm(0x4e), z.AsX(), x)
+	VPADDQ(x, z.AsX(), z.AsX())
+	VMOVD(z.AsX(), Mem{Base: b.out})
+}
+
+// foldEight adds up each of eight registers: the result has their sums in order.
+func foldEight(v []reg.VecVirtual) reg.VecVirtual {
+	pairs := make([]reg.VecVirtual, 4) // the two sums in each of four quarters
+	for i := range pairs {
+		low, high := ZMM(), ZMM()
+		VPUNPCKLQDQ(v[2*i+1], v[2*i], low)
+		VPUNPCKHQDQ(v[2*i+1], v[2*i], high)
+		VPADDQ(high, low, low)
+		pairs[i] = low
+	}
+	for len(pairs) > 1 {
+		half := pairs[:len(pairs)/2]
+		for i := range half {
+			even, odd := ZMM(), ZMM()
+			VSHUFI64X2(Imm(0x88), pairs[2*i+1], pairs[2*i], even)
+			VSHUFI64X2(Imm(0xdd), pairs[2*i+1], pairs[2*i], odd)
+			VPADDQ(odd, even, even)
+			half[i] = even
+		}
+		pairs = half
+	}
+	return pairs[0]
+}
