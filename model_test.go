@@ -79,8 +79,6 @@ type model struct {
 	past   []moment
 	erased map[int]bool // by birth
 	events []string
-
-	crashed bool // the last end was a power cut
 }
 
 // moment is what stood after a record.
@@ -114,13 +112,12 @@ func (m *model) open(t *rapid.T) {
 }
 
 func (m *model) restart(t *rapid.T) {
-	crashed := rapid.Bool().Draw(t, "crashed") && !m.crashed // see TestPowerCutAfterPowerCut
+	crashed := rapid.Bool().Draw(t, "crashed")
 	after := m.fs.CrashClone(vfs.CrashCloneCfg{})
 	must(t, m.db.Close())
 	if crashed {
 		m.fs = after
 	}
-	m.crashed = crashed
 	m.open(t)
 }
 

@@ -157,8 +157,12 @@ func (r *run) byVector(ctx context.Context) {
 // fuse joins the legs, ranks, and cuts.
 func (r *run) fuse() {
 	ranked := r.legs()
+	top := 0.0
+	for _, x := range ranked {
+		top = max(top, x.Score)
+	}
 	for _, slot := range r.Named {
-		ranked = r.addNamed(ranked, slot)
+		ranked = r.addNamed(ranked, slot, top)
 	}
 	sort.Slice(ranked, func(i, j int) bool {
 		if ranked[i].Score != ranked[j].Score {
@@ -189,6 +193,7 @@ func (r *run) legs() []Ranked {
 }
 
 func one(slot uint32, stage string, score float64) Ranked {
+	score = finite(score)
 	return Ranked{Slot: slot, Score: score, Parts: []Part{{Stage: stage, Value: score}}}
 }
 
@@ -224,6 +229,16 @@ func (r *run) union() []uint32 {
 	return slots
 }
 
+// finite brings a score that has left the range of its float32s back to its
+// ends, so that scores can be compared, summed and written as JSON. Vectors of
+// enormous numbers give such scores.
+func finite(x float64) float64 {
+	if math.IsNaN(x) {
+		return -math.MaxFloat32
+	}
+	return min(max(x, -math.MaxFloat32), math.MaxFloat32)
+}
+
 // standardise turns scores into z-scores in place; NaN is the lowest score.
 func standardise(xs []float64) []float64 {
 	lowest := math.Inf(1)
@@ -235,8 +250,9 @@ func standardise(xs []float64) []float64 {
 	sum := 0.0
 	for i, x := range xs {
 		if math.IsNaN(x) {
-			xs[i] = lowest
+			x = lowest
 		}
+		xs[i] = finite(x)
 		sum += xs[i]
 	}
 	mean := sum / float64(len(xs))
@@ -254,24 +270,34 @@ func standardise(xs []float64) []float64 {
 	return xs
 }
 
-// addNamed gives a memory that the cue names the place above all others: it was
-// asked for by name.
-func (r *run) addNamed(ranked []Ranked, slot uint32) []Ranked {
+// addNamed gives a memory that the cue names a place above all others, whose
+// best score is top: it was asked for by name.
+func (r *run) addNamed(ranked []Ranked, slot uint32, top float64) []Ranked {
 	if !r.allowed.Test(uint(slot)) {
 		return ranked
 	}
 	for i := range ranked {
-		if ranked[i].Slot == slot {
-			ranked[i].Score += namedScore
-			ranked[i].Parts = append(ranked[i].Parts, Part{Stage: "id", Value: namedScore})
+		if x := &ranked[i]; x.Slot == slot {
+			if x.Parts[len(x.Parts)-1].Stage == "id" {
+				return ranked // named twice
+			}
+			part := Part{Stage: "id", Value: aboveAll(top, x.Score)}
+			x.Score += part.Value
+			x.Parts = append(x.Parts, part)
 			return ranked
 		}
 	}
-	return append(ranked, one(slot, "id", namedScore))
+	value := aboveAll(top, 0)
+	return append(ranked, Ranked{Slot: slot, Score: value, Parts: []Part{{Stage: "id", Value: value}}})
 }
 
-// namedScore is above what text or vectors give.
+// namedScore is above what words or angles give; dot products and distances have
+// no bound, and then it is what lifts a score above the best by a millionth.
 const namedScore = 1000
+
+func aboveAll(top, score float64) float64 {
+	return max(namedScore, top-score+max(namedScore, top*1e-6))
+}
 
 // explain notes which words matched, when the caller asked.
 func (r *run) explain() {

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/engramdb/engram"
 	"github.com/engramdb/engram/memory"
@@ -136,6 +135,9 @@ func (s *Server) authorize(c *Call, verb string, m proto.Message) error {
 	if looksWhileWriting(m) && !c.key.May(engram.ScopeRead) {
 		return denied(c.key, needRead)
 	}
+	if err := s.seesJob(c, m); err != nil {
+		return err
+	}
 	return s.throttle(c, m)
 }
 
@@ -172,13 +174,21 @@ func (s *Server) sees(c *Call, m proto.Message) error {
 			return engram.SpaceNotFound(n)
 		}
 	}
-	if j, ok := m.(interface{ GetId() string }); ok && (c.Verb == "get_job" || c.Verb == "cancel_job") && len(c.key.Spaces) > 0 {
-		if space, ok := s.service.jobs.space(j.GetId()); !ok || !c.key.Sees(memory.SpaceName(space)) {
-			_, err := s.db.Job("") // what is said of a job that is not there
-			return renamed(err, j.GetId())
-		}
-	}
 	return nil
+}
+
+// seesJob says whether the key may know of the job that a message names: one of
+// its spaces, or of any when it sees all.
+func (s *Server) seesJob(c *Call, m proto.Message) error {
+	j, ok := m.(interface{ GetId() string })
+	if !ok || c.Verb != "get_job" && c.Verb != "cancel_job" || len(c.key.Spaces) == 0 {
+		return nil
+	}
+	if space, ok := s.service.jobs.space(j.GetId()); ok && c.key.Sees(memory.SpaceName(space)) {
+		return nil
+	}
+	_, err := s.db.Job("") // what is said of a job that is not there
+	return renamed(err, j.GetId())
 }
 
 // renamed puts the id that was asked for into the message about an unknown job.
@@ -199,20 +209,4 @@ func spacesOf(m proto.Message) []string {
 		names = append(names, r.GetCue().GetSpaces()...)
 	}
 	return names
-}
-
-// verbs gives the schema's verbs.
-func verbs() []string {
-	var out []string
-	services := engramv1.File_engram_v1_engram_proto.Services()
-	for i := range services.Len() {
-		eachMethod(services.Get(i), func(m protoreflect.MethodDescriptor) { out = append(out, snake(string(m.Name()))) })
-	}
-	return out
-}
-
-func eachMethod(s protoreflect.ServiceDescriptor, f func(protoreflect.MethodDescriptor)) {
-	for i := range s.Methods().Len() {
-		f(s.Methods().Get(i))
-	}
 }

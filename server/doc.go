@@ -24,6 +24,7 @@
 // query parameters is one for the whole process; it needs the code of a second
 // gRPC library; and it took longer (see BenchmarkREST).
 //
-// Goroutines: none of its own but those of net/http. Shutdown ends the streams,
-// waits for the requests, and closes the connections.
+// Goroutines: those of net/http, and one for each WebSocket that hears when the
+// client goes. Shutdown ends the streams, waits for the requests, and closes the
+// connections.
 package server

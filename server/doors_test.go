@@ -428,6 +428,8 @@ func settled(m proto.Message) proto.Message {
 		a.Job = strings.Repeat("x", len(a.Job))
 	case *engramv1.CreateKeyResponse:
 		a.Secret, a.Key.Id = strings.Repeat("x", len(a.Secret)), strings.Repeat("x", len(a.Key.Id))
+	case *engramv1.ListActsResponse:
+		a.NextAfter = 0 // the job of the dropped space adds a record when it is done
 	case *engramv1.Space:
 		a.Bytes = 0
 	case *engramv1.ListSpacesResponse:

@@ -204,8 +204,11 @@ func (s *Shard) waitRemoved(ctx context.Context, logs []string) error {
 	wait := append(tables, logs...)
 	for {
 		s.db.TestOnlyWaitForCleaning() // its only name: it waits for the removals that are queued
-		if wait, err = s.remaining(wait); err != nil || len(wait) == 0 {
+		if wait, err = s.remaining(wait); err != nil {
 			return err
+		}
+		if len(wait) == 0 { // a removal that is not synced can be undone by a power cut
+			return syncDir(s.opts.FS, s.opts.FS.PathJoin(s.dir, storeDir))
 		}
 		select { // an iterator that is still open keeps its tables
 		case <-s.cleaned:

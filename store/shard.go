@@ -88,12 +88,14 @@ func (o Options) withDefaults() Options {
 // Shard is one Pebble with one committing goroutine, for many spaces. It is
 // safe for concurrent use.
 type Shard struct {
-	dir   string
-	opts  Options
-	db    *pebble.DB
-	queue chan *request
-	stop  chan struct{} // closed by Close: the committer takes what waits and ends
-	ended chan struct{} // closed by the committer
+	dir     string
+	opts    Options
+	db      *pebble.DB
+	queue   chan *request
+	stop    chan struct{} // closed by Close: the committer takes what waits and ends
+	syncing chan *group   // written, in order, for finish
+	ahead   atomic.Int32  // groups that are passed to finish and have not ended
+	ended   chan struct{} // closed by finish, when the committer has ended and all is answered
 
 	closing atomic.Bool
 	sending sync.RWMutex            // held for reading while a request is put into queue
@@ -117,12 +119,13 @@ func Open(dir string, o Options) (*Shard, error) {
 	if err := checkFormat(o.FS, dir, o.ReadOnly); err != nil {
 		return nil, err
 	}
-	s := &Shard{dir: dir, opts: o, queue: make(chan *request, o.QueueBound), stop: make(chan struct{}), ended: make(chan struct{}),
+	s := &Shard{dir: dir, opts: o, queue: make(chan *request, o.QueueBound), stop: make(chan struct{}), ended: make(chan struct{}), syncing: make(chan *group, groupsAhead),
 		metas: make(map[memory.SpaceID]Meta), dropped: make(map[memory.SpaceID]bool), cleaned: make(chan struct{}, 1)}
 	if err := s.openFiles(); err != nil {
 		return nil, err
 	}
 	o.Go("commit", s.run)
+	o.Go("sync", s.finish)
 	return s, nil
 }
 

@@ -33,43 +33,35 @@ func VerifyDir(ctx context.Context, dir string, fs vfs.FS) (Report, error) {
 	if err != nil {
 		return r, err
 	}
-	opens, err := verifyFiles(ctx, fs, dir, &r)
-	if err != nil || !opens || !r.formatSound() {
+	store := fs.PathJoin(dir, storeDir)
+	if err := verifyFiles(fs, dir, store, &r); err != nil {
 		return r, err
 	}
-	return r, verifyOpened(ctx, fs, dir, &r)
-}
-
-func (r *Report) formatSound() bool {
-	for _, f := range r.Findings {
-		if strings.HasSuffix(f.File, formatFile) {
-			return false
+	if r.Sound() {
+		if opens, err := verifyOpened(ctx, fs, dir, &r); opens || err != nil {
+			return r, err
 		}
 	}
-	return true
+	return r, verifyTableFiles(ctx, fs, store, &r)
 }
 
-// verifyFiles looks at each file; opens is false when a log or the history is
-// damaged, so that what is read next would not be what was written.
-func verifyFiles(ctx context.Context, fs vfs.FS, dir string, r *Report) (opens bool, err error) {
-	store := fs.PathJoin(dir, storeDir)
+// verifyFiles looks at what is not a table. When a log or the history is damaged,
+// what is read next would not be what was written.
+func verifyFiles(fs vfs.FS, dir, store string, r *Report) error {
 	if _, err := fs.Stat(store); err != nil {
 		r.addFile(store, err)
-		return false, nil
+		return nil
 	}
 	lock, err := pebble.LockDirectory(store, fs)
 	if err != nil {
-		return false, openError(dir, err)
+		return openError(dir, err)
 	}
 	defer lock.Close()
 	damage, err := fileDamage(fs, dir)
-	if err != nil {
-		return false, err
-	}
 	for _, e := range damage {
 		r.addFile(dir, e)
 	}
-	return len(damage) == 0, verifyTableFiles(ctx, fs, store, r)
+	return err
 }
 
 // fileDamage is what checkFiles stops at, all of it.
@@ -88,8 +80,14 @@ func fileDamage(fs vfs.FS, dir string) ([]error, error) {
 	return damage, nil
 }
 
+// verifyTableFiles looks at all tables of a store that does not open, also at
+// those that belong to no version: a crash may have left one of these half
+// written.
 func verifyTableFiles(ctx context.Context, fs vfs.FS, store string, r *Report) error {
 	names, err := fs.List(store)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return openError(store, err)
 	}
@@ -109,19 +107,16 @@ func verifyTableFiles(ctx context.Context, fs vfs.FS, store string, r *Report) e
 	return nil
 }
 
-func verifyOpened(ctx context.Context, fs vfs.FS, dir string, r *Report) error {
+func verifyOpened(ctx context.Context, fs vfs.FS, dir string, r *Report) (opens bool, err error) {
 	s, err := Open(dir, Options{FS: fs, ReadOnly: true})
-	if err != nil && (memory.KindOf(err) == memory.KindCorrupt || errors.Is(err, os.ErrNotExist)) {
+	if memory.KindOf(err) == memory.KindCorrupt {
 		r.addFile(dir, err)
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return fmt.Errorf("open for verification: %w", err)
+		return false, fmt.Errorf("open for verification: %w", err)
 	}
-	v, err := s.View()
-	if err == nil {
-		err = v.verify(ctx, r)
-		v.Close()
-	}
-	return errors.Join(err, s.Close())
+	all, err := s.Verify(ctx, VerifyOptions{MaxFindings: r.max})
+	*r = all
+	return true, errors.Join(err, s.Close())
 }

@@ -383,12 +383,11 @@ type pin struct {
 func (p *pins) init(db *pebble.DB) {
 	p.mu.all = make(map[uint64]*pin)
 	p.mu.freed = make(chan struct{})
-	p.renew(db)
+	p.renew(db.NewSnapshot())
 }
 
-// renew makes the present state the newest.
-func (p *pins) renew(db *pebble.DB) {
-	snap := db.NewSnapshot()
+// renew makes a state the newest.
+func (p *pins) renew(snap *pebble.Snapshot) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	old := p.mu.newest

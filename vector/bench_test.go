@@ -162,13 +162,14 @@ func BenchmarkBits(b *testing.B) {
 		words := dim / 64
 		rotation := NewRotation(dim, 1)
 		codes, factors, out := make([]uint64, n*words), make([]BitFactors, n), make([]float32, n)
-		v, rotated := random(r, dim), make([]float32, rotation.Padded())
+		v, rotated := random(r, dim), random(r, rotation.Padded())
 		for i := range n {
 			factors[i] = EncodeBits(codes[i*words:(i+1)*words], random(r, dim))
 		}
 		byLevel(b, fmt.Sprintf("Rotate/%d", dim), 0, func() { rotation.Rotate(rotated, v) })
 		byLevel(b, fmt.Sprintf("Encode/%d", dim), 0, func() { factors[0] = EncodeBits(codes[:words], rotated) })
 		var q BitQuery
+		q.Set(rotated)
 		byLevel(b, fmt.Sprintf("Set/%d", dim), 0, func() { q.Set(rotated) })
 		byLevel(b, fmt.Sprintf("Estimates/%dx%d", n, dim), 8*len(codes), func() { q.Estimates(codes, factors, out) })
 	}

@@ -72,8 +72,8 @@ type BitQuery struct {
 	rounding  float32 // standard deviation that the rounding adds, per Scale
 }
 
-// Set makes q the query for a rotated vector, whose length is that of the
-// rotated vectors that were encoded, with the same centre taken off.
+// Set makes q the query for a rotated vector of finite numbers, as long as the
+// vectors that were encoded, with the same centre taken off.
 func (q *BitQuery) Set(rotated []float32) {
 	if len(rotated)%64 != 0 {
 		panic("vector: BitQuery: a rotated vector has a multiple of 64 numbers")
@@ -131,6 +131,14 @@ func (q *BitQuery) Estimates(codes []uint64, factors []BitFactors, out []float32
 	if len(codes) != q.words*len(out) || len(factors) != len(out) {
 		panic("vector: Estimates: codes, factors and output do not fit")
 	}
+	for len(out) > 0 {
+		n := turn(len(out), 8*q.words+16)
+		estimates(q, codes[:n*q.words], factors[:n], out[:n])
+		codes, factors, out = codes[n*q.words:], factors[n:], out[n:]
+	}
+}
+
+func plainEstimates(q *BitQuery, codes []uint64, factors []BitFactors, out []float32) {
 	var sums [256]int32
 	for len(out) > 0 {
 		n := min(len(out), len(sums))

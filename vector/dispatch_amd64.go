@@ -83,6 +83,15 @@ func bitSums(planes, codes []uint64, words int, out []int32) {
 	bitSumsAVX512(&planes[0], &codes[0], words, len(out), &out[0])
 }
 
+func estimates(q *BitQuery, codes []uint64, factors []BitFactors, out []float32) {
+	n := 0
+	if active == avx512 && q.words > 0 && len(out) >= 8 {
+		n = len(out) &^ 7
+		bitEstimatesAVX512(&q.planes[0], &codes[0], q.words, n, &factors[0].Scale, &out[0], 2*q.step, 2*q.low, q.sum)
+	}
+	plainEstimates(q, codes[n*q.words:], factors[n:], out[n:])
+}
+
 func flip(v []float32, flips []uint32) {
 	switch n := len(flips); { // a multiple of 64
 	case active == plain || n == 0:

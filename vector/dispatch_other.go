@@ -20,6 +20,10 @@ func bitSums(planes, codes []uint64, words int, out []int32) {
 	plainBitSums(planes, codes, words, out)
 }
 
+func estimates(q *BitQuery, codes []uint64, factors []BitFactors, out []float32) {
+	plainEstimates(q, codes, factors, out)
+}
+
 func flip(v []float32, flips []uint32)     { plainFlip(v, flips) }
 func hadamard(v []float32, by float32)     { plainHadamard(v, by) }
 func butterfly(a, b []float32, by float32) { plainButterfly(a, b, by) }

@@ -236,3 +236,8 @@ func matMulFloat32x1AVX512(dst *float32, dstStride int, a *float32, aStride int,
 //
 //go:noescape
 func bitSumsAVX512(planes *uint64, codes *uint64, words int, n int, out *int32)
+
+// bitEstimatesAVX512 writes to out the estimates that BitQuery.finish makes of the sums of bitSumsAVX512, with step and low already doubled; n is a multiple of 8 and each code has four factors.
+//
+//go:noescape
+func bitEstimatesAVX512(planes *uint64, codes *uint64, words int, n int, factors *float32, out *float32, step float32, low float32, sum float32)

@@ -150,6 +150,17 @@ var operations = []struct {
 		}
 		return out
 	}},
+	{"Estimates", true, func(s *source, n, m int) []uint32 {
+		var q BitQuery
+		q.Set(s.floats(64 * (n % 30)))
+		factors, out := view[BitFactors](s.room(16*3*m)), s.floats(3*m)
+		for i := range factors {
+			f := s.floats(4)
+			factors[i] = BitFactors{f[0], f[1], f[2], f[3]}
+		}
+		q.Estimates(s.words(q.words*3*m), factors, out)
+		return bitsOf(out)
+	}},
 	{"SquaredL2sInt8", false, func(s *source, n, m int) []uint32 {
 		q, rows, out := s.int8s(n), s.int8s(n*m), s.int32s(m)
 		SquaredL2sInt8(q, rows, n, out)

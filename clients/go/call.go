@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"connectrpc.com/connect"
 )
@@ -42,24 +43,47 @@ func (d *door) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 			defer cancel()
 		}
 		name, space := methodOf(r.Spec()), spaceOf(r.Any())
+		a := &attempt{}
+		ctx = context.WithValue(ctx, attemptKey{}, a)
 		c.dress(r.Header())
 		c.key(r.Header(), name)
-		for attempt := 0; ; attempt++ {
+		for n := 0; ; n++ {
 			c.minLSN(r.Header(), space)
+			*a = attempt{}
 			answer, err := next(ctx, r)
 			if err == nil {
 				c.saw(space, name, answer.Header())
 				return answer, nil
 			}
-			failure := c.errorOf(err, name)
+			failure := c.errorOf(err, name, a)
 			if failure.Code == "space_not_found" {
 				c.seen.drop(space) // a name that is made again counts from 1
 			}
-			if !c.again(ctx, r.Header(), name, failure, attempt) {
+			if !c.again(ctx, r.Header(), name, failure, n) {
 				return nil, failure
 			}
 		}
 	}
+}
+
+// An attempt is what HTTP itself has answered: a proxy on the way says when to come
+// back in words that Connect drops.
+type attempt struct {
+	status int // 0: no answer came
+	after  time.Duration
+}
+
+type attemptKey struct{}
+
+// heard notes the answers that come.
+type heard struct{ http *http.Client }
+
+func (h heard) Do(r *http.Request) (*http.Response, error) {
+	answer, err := h.http.Do(r)
+	if a, ok := r.Context().Value(attemptKey{}).(*attempt); ok && err == nil {
+		a.status, a.after = answer.StatusCode, retryAfter(answer.Header)
+	}
+	return answer, err
 }
 
 // WrapStreamingClient dresses a stream; events.go takes it up again.

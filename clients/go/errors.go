@@ -3,7 +3,10 @@ package engramclient
 import (
 	"context"
 	"errors"
+	"net"
+	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -33,7 +36,7 @@ var kinds = map[connect.Code]memory.ErrorKind{
 
 // errorOf makes the *memory.Error of a failed call: the server's own, word for
 // word, when it has told one. The cause is Connect's error.
-func (c *Client) errorOf(err error, name string) *memory.Error {
+func (c *Client) errorOf(err error, name string, a *attempt) *memory.Error {
 	var own *memory.Error
 	var wire *connect.Error
 	switch {
@@ -44,7 +47,7 @@ func (c *Client) errorOf(err error, name string) *memory.Error {
 			e.Cause = err
 			return e
 		}
-		return c.untold(wire, name)
+		return c.untold(wire, name, a)
 	case isContext(err):
 		return ended(err, name)
 	}
@@ -85,32 +88,42 @@ func told(wire *connect.Error) *memory.Error {
 		}
 	}
 	if out != nil {
-		out.RetryAfter = max(after, retryAfter(wire))
+		out.RetryAfter = max(after, retryAfter(wire.Meta()))
 	}
 	return out
 }
 
 // untold is an error that no server of ours has worded: the connection's, or of
 // something between.
-func (c *Client) untold(wire *connect.Error, name string) *memory.Error {
+func (c *Client) untold(wire *connect.Error, name string, a *attempt) *memory.Error {
 	if isContext(wire) {
 		return ended(wire, name)
 	}
-	e := &memory.Error{Kind: kinds[wire.Code()], Code: codeForeign, Message: wire.Message(), Op: name, Cause: wire, RetryAfter: retryAfter(wire)}
-	if e.Kind == "" {
+	e := &memory.Error{Kind: kinds[wire.Code()], Code: codeForeign, Message: wire.Message(), Op: name, Cause: wire, RetryAfter: max(a.after, retryAfter(wire.Meta()))}
+	switch {
+	case e.Kind == "":
 		e.Kind = memory.KindInternal
+	case a.status == http.StatusTooManyRequests:
+		e.Kind = memory.KindBusy // which Connect takes for unavailable
 	}
 	e.Retriable = e.Kind == memory.KindBusy || e.Kind == memory.KindUnavailable || e.Kind == memory.KindTimeout
-	if e.Kind == memory.KindUnavailable && !connect.IsWireError(wire) {
-		e.Code, e.Message = codeUnreachable, "no server answers at "+c.base+": "+wire.Message()
+	if e.Kind == memory.KindUnavailable && !connect.IsWireError(wire) && a.status == 0 {
+		e.Code, e.Message = codeUnreachable, "the connection to "+c.host()+" broke: "+wire.Message()
+		var dialing *net.OpError
+		if errors.As(wire, &dialing) && dialing.Op == "dial" {
+			e.Message = "no server answers at " + c.host() + ": " + dialing.Err.Error()
+		}
 		return e
 	}
 	return e.Hinted("is there an Engram server at %s, and does it speak %s?", c.base, c.o.Protocol)
 }
 
+// host is the server as people say it.
+func (c *Client) host() string { return strings.TrimPrefix(c.base, "http://") }
+
 // retryAfter reads the header that a server or a proxy has set, in seconds.
-func retryAfter(wire *connect.Error) time.Duration {
-	s, err := strconv.ParseFloat(wire.Meta().Get("Retry-After"), 64)
+func retryAfter(h http.Header) time.Duration {
+	s, err := strconv.ParseFloat(h.Get("Retry-After"), 64)
 	if err != nil || !(s > 0 && s < 24*60*60) {
 		return 0
 	}

@@ -22,17 +22,17 @@ import (
 func (c *Client) Events(ctx context.Context, r *engramv1.SubscribeRequest) iter.Seq2[*engramv1.Event, error] {
 	return func(yield func(*engramv1.Event, error) bool) {
 		f := &follower{c: c, r: proto.CloneOf(r)}
-		for attempt := 0; ; attempt++ {
+		for n := 0; ; n++ {
 			before := f.heard
 			err := f.follow(ctx, yield)
 			if f.stopped || ctx.Err() != nil {
 				return
 			}
 			if f.heard > before {
-				attempt = 0
+				n = 0
 			}
-			e := c.errorOf(err, "Subscribe")
-			if !c.again(ctx, nil, "Subscribe", e, attempt) {
+			e := c.errorOf(err, "Subscribe", &attempt{})
+			if !c.again(ctx, nil, "Subscribe", e, n) {
 				if ctx.Err() == nil {
 					yield(nil, e)
 				}

@@ -1,16 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 
-	"connectrpc.com/connect"
-
 	"github.com/engramdb/engram/memory"
-	engramv1 "github.com/engramdb/engram/proto/engram/v1"
 )
 
 // The exit statuses. They are part of the contract: docs/guide/cli.md.
@@ -80,14 +78,11 @@ func report(w io.Writer, err error) int {
 func explain(err error) *failure {
 	var f *failure
 	var m *memory.Error
-	var c *connect.Error
 	switch {
 	case errors.As(err, &f):
 		return f
 	case errors.As(err, &m):
-		return &failure{message: m.Message, hint: m.Hint, code: m.Code, status: exitOf(m.Kind)}
-	case errors.As(err, &c):
-		return explainWire(c)
+		return &failure{message: m.Message, hint: cmp.Or(hints[m.Code], m.Hint), code: m.Code, status: exitOf(m.Kind)}
 	case errors.Is(err, context.Canceled):
 		return failed(exitInterrupted, "interrupted")
 	}
@@ -101,22 +96,11 @@ func exitOf(k memory.ErrorKind) int {
 	return exitFailed
 }
 
-// explainWire reads the schema's Error out of what the server sent. Without one
-// the answer is of something else than a server of ours, or of nothing.
-func explainWire(c *connect.Error) *failure {
-	for _, d := range c.Details() {
-		v, err := d.Value()
-		if err != nil {
-			continue
-		}
-		if e, ok := v.(*engramv1.Error); ok {
-			return &failure{message: e.GetMessage(), hint: e.GetHint(), code: e.GetCode(), status: exitOf(memory.ErrorKind(e.GetKind()))}
-		}
-	}
-	if c.Code() == connect.CodeCanceled {
-		return failed(exitInterrupted, "interrupted")
-	}
-	return failed(exitFailed, "%s", c.Message()).hinted("is this an Engram server? --server names another")
+// hints are what to do about failures that only the command line can know how to
+// mend: the client's, which have come from no server.
+var hints = map[string]string{
+	"unreachable":   "start one with engram serve --data DIR, name another with --server ADDR, or open a directory with --data DIR",
+	"not_an_engram": "is this an Engram server? --server names another",
 }
 
 // oneLine makes s fit on a line: no control characters, which could also speak

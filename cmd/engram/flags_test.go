@@ -71,18 +71,6 @@ func TestTimesComeBack(t *testing.T) {
 	}
 }
 
-func TestAddresses(t *testing.T) {
-	for in, want := range map[string]string{
-		"127.0.0.1:7432": "http://127.0.0.1:7432", "box": "http://box:7432", ":80": "http://127.0.0.1:80", "[::1]:80": "http://[::1]:80",
-		"::1": "http://[::1]:7432", "https://m.example/x": "https://m.example/x", "a b": "", "a/b": "", "u@h:1": "",
-	} {
-		got, err := baseURL(in)
-		if got != want || (err != nil) != (want == "") {
-			t.Errorf("%q is %q, %v; want %q", in, got, err, want)
-		}
-	}
-}
-
 func TestSizes(t *testing.T) {
 	for in, want := range map[string]int64{"1": 1, "10B": 10, "1KiB": 1024, "1.5 MiB": 3 << 19, "2GiB": 2 << 30, "1TiB": 1 << 40} {
 		if got, err := parseSize(in); got != want || err != nil {

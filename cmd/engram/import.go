@@ -57,7 +57,7 @@ others are stored, and the status is 1.`,
   engram export --space notes | engram import - --space copy`,
 		Args: takes(1, 1, "FILE"),
 	}
-	client(c, makes, func(ctx context.Context, s *session, args []string) error { return f.run(ctx, s, args[0]) })
+	client(c, feeds, func(ctx context.Context, s *session, args []string) error { return f.run(ctx, s, args[0]) })
 	fs := c.Flags()
 	oneOf(c, &f.format, "format", "", "what the file is (default by the end of its name)", importFormats...)
 	fs.StringToStringVar(&f.columns, "map", nil, "of CSV: FIELD=COLUMN, the field text, title, id, happened_at, people, tags, stream, source, place, lat, lon, salience, metadata.NAME or metadata=* (default: by name, the others into metadata)")

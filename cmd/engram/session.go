@@ -7,8 +7,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -18,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/engramdb/engram"
+	engramclient "github.com/engramdb/engram/clients/go"
 	"github.com/engramdb/engram/memory"
 	engramv1 "github.com/engramdb/engram/proto/engram/v1"
 	"github.com/engramdb/engram/proto/engram/v1/engramv1connect"
@@ -44,6 +43,7 @@ type access int
 const (
 	reads access = iota // it is an error
 	makes               // the command may make the database
+	feeds               // it may, and it does many calls
 )
 
 // client makes c a client command: it has the flags of one, and run is called
@@ -75,7 +75,11 @@ func client(c *cobra.Command, a access, run func(ctx context.Context, s *session
 
 func (s *session) open(ctx context.Context, data, address string, a access) (closeAPI func() error, err error) {
 	if data == "" {
-		s.EngramServiceClient, err = dialWith(address, cmp.Or(s.key, os.Getenv("ENGRAM_KEY")))
+		dial := dialWith
+		if a == feeds {
+			dial = dialPatiently
+		}
+		s.EngramServiceClient, err = dial(address, cmp.Or(s.key, os.Getenv("ENGRAM_KEY")))
 		return func() error { return nil }, err
 	}
 	if _, err := os.Stat(data); errors.Is(err, os.ErrNotExist) && a == reads {
@@ -110,59 +114,16 @@ func inUse(err error, dir, hint string) error {
 // dial makes the client of a server that wants no key. Nothing is sent yet.
 func dial(address string) (engramv1connect.EngramServiceClient, error) { return dialWith(address, "") }
 
-// dialWith is dial with a key to show, "" for none.
+// dialWith is dial with a key to show, "" for none. A person at a terminal wants
+// to know at once that there is no server, so nothing is repeated.
 func dialWith(address, key string) (engramv1connect.EngramServiceClient, error) {
-	base, err := baseURL(address)
-	if err != nil {
-		return nil, err
-	}
-	return engramv1connect.NewEngramServiceClient(&http.Client{Transport: http.DefaultTransport}, base,
-		connect.WithInterceptors(unreachable(address), bearer(key))), nil
+	return engramclient.New(address, engramclient.Options{Key: key, KeyInTheOpen: true, Retries: -1, Timeout: -1, NoIdempotencyKeys: true, UserAgent: "engram"})
 }
 
-// baseURL makes a URL of HOST:PORT, HOST, :PORT or a URL.
-func baseURL(address string) (string, error) {
-	if strings.HasPrefix(address, "http://") || strings.HasPrefix(address, "https://") {
-		return address, nil
-	}
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		host, port = strings.Trim(address, "[]"), "7432"
-	}
-	if host == "" {
-		host = "127.0.0.1"
-	}
-	if strings.ContainsAny(host, "/ ?#@") || port == "" {
-		return "", usage("%q is not the address of a server", address).hinted("give HOST:PORT, such as 127.0.0.1:7432")
-	}
-	return "http://" + net.JoinHostPort(host, port), nil
-}
-
-// unreachable says in plain words that nobody answers at the address.
-func unreachable(address string) connect.UnaryInterceptorFunc {
-	return func(next connect.UnaryFunc) connect.UnaryFunc {
-		return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {
-			answer, err := next(ctx, r)
-			var dialing *net.OpError
-			if errors.As(err, &dialing) && dialing.Op == "dial" {
-				return nil, failed(exitNotNow, "no server answers at %s: %s", address, dialing.Err).
-					hinted("start one with engram serve --data DIR, name another with --server ADDR, or open a directory with --data DIR")
-			}
-			return answer, err
-		}
-	}
-}
-
-// bearer shows a key with each call.
-func bearer(key string) connect.UnaryInterceptorFunc {
-	return func(next connect.UnaryFunc) connect.UnaryFunc {
-		return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {
-			if key != "" {
-				r.Header().Set("Authorization", "Bearer "+key)
-			}
-			return next(ctx, r)
-		}
-	}
+// dialPatiently is dialWith for work of many calls, which goes on when the server
+// is away for a while.
+func dialPatiently(address, key string) (engramv1connect.EngramServiceClient, error) {
+	return engramclient.New(address, engramclient.Options{Key: key, KeyInTheOpen: true, Retries: 12, Timeout: 2 * time.Minute, UserAgent: "engram"})
 }
 
 // keyed gives a call an idempotency key, for both doors: one reads the header,

@@ -104,7 +104,8 @@ func (x *Names) unhold(name uint64, node memory.Ordinal) bool {
 	case p.holder != node || node == 0:
 		return false
 	case len(others) > 0:
-		p.holder, others = others[0], slices.Delete(others, 0, 1)
+		p.holder = others[0]
+		others = slices.Delete(others, 0, 1)
 	default:
 		p.holder = 0
 	}

@@ -257,4 +257,3 @@ func Holds(text, words string) bool {
 	x.Find(text, func(Mention) bool { found = true; return false })
 	return found
 }
-

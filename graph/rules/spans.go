@@ -51,13 +51,11 @@ type reader struct {
 	text     string
 	at       int
 	from, to int  // the chunk
-	begins   bool // a sentence begins with it
 	ends     bool // punctuation follows it
 	spans    []Span
 }
 
 func (r *reader) next() bool {
-	r.begins = r.ends && r.stops() || r.at == 0
 	for r.at < len(r.text) {
 		c, n := utf8.DecodeRuneInString(r.text[r.at:])
 		if unicode.IsLetter(c) || unicode.IsDigit(c) {
@@ -80,9 +78,6 @@ func (r *reader) next() bool {
 	return true
 }
 
-// stops says whether the punctuation after the chunk ends a sentence.
-func (r *reader) stops() bool { return strings.ContainsAny(r.text[r.to:r.at], ".!?:") }
-
 func (r *reader) chunk() string { return r.text[r.from:r.to] }
 
 func (r *reader) add(from, to int, k SpanKind) {
@@ -95,9 +90,7 @@ func (r *reader) tries(rule func() bool) bool {
 	if rule() {
 		return true
 	}
-	spans := r.spans
 	*r = before
-	r.spans = spans
 	return false
 }
 
@@ -208,9 +201,7 @@ func (r *reader) name() bool {
 			break
 		}
 	}
-	spans := r.spans
 	*r = last
-	r.spans = spans
 	if words < 2 {
 		return false
 	}
@@ -220,5 +211,5 @@ func (r *reader) name() bool {
 
 func raised(s string) bool {
 	c, n := utf8.DecodeRuneInString(s)
-	return unicode.IsUpper(c) && n < len(s)
+	return unicode.IsUpper(c) && n < len(s) && !strings.ContainsFunc(s, unicode.IsDigit)
 }

@@ -12,25 +12,96 @@ import (
 func bitsAVX512() {
 	begin("bitSumsAVX512", "bitSumsAVX512 writes to out the sum over the four planes p of 2^p times the bits that the plane and the code share; the planes lie one after the other, words*8 bytes each, as do the n codes.",
 		"func(planes, codes *uint64, words, n int, out *int32)")
+	b := newBitKernel()
+	b.codesOf(8, func(sums reg.VecVirtual) { VPMOVQD(sums, Mem{Base: b.out}) })
+	b.codesOf(1, func(sums reg.VecVirtual) {
+		b.foldOne(sums)
+		VMOVD(sums.AsX(), Mem{Base: b.out})
+	})
+	end()
+
+	begin("bitEstimatesAVX512", "bitEstimatesAVX512 writes to out the estimates that BitQuery.finish makes of the sums of bitSumsAVX512, with step and low already doubled; n is a multiple of 8 and each code has four factors.",
+		"func(planes, codes *uint64, words, n int, factors, out *float32, step, low, sum float32)")
+	b = newBitKernel()
+	f := newFinish()
+	b.codesOf(8, func(sums reg.VecVirtual) { f.finish(sums, b.out) })
+	end()
+}
+
+func newBitKernel() *bitKernel {
 	b := &bitKernel{planes: ptr("planes"), codes: ptr("codes"), words: ptr("words"), n: ptr("n"), out: ptr("out"), stride: GP64()}
 	MOVQ(b.words, b.stride)
 	SHLQ(Imm(3), b.stride)
 	tail, all := GP64(), GP64()
 	MOVQ(b.words, tail)
-	ANDQ(Imm(7), tail)
+	ANDQ(I32(7), tail)
 	MOVQ(I32(-1), all)
 	BZHIQ(tail, all, all)
 	KMOVW(all.As32(), reg.K1)
-	b.codesOf(8)
-	b.codesOf(1)
-	end()
+	return b
+}
+
+// finish makes estimates of sums, with the factors of 8 codes in two registers.
+type finish struct {
+	factors          reg.GPVirtual
+	scales, ones     reg.VecVirtual // which numbers of the two registers they are
+	step, low, total reg.VecVirtual
+}
+
+func newFinish() *finish {
+	f := &finish{factors: ptr("factors"), scales: ZMM(), ones: ZMM(), step: YMM(), low: YMM(), total: YMM()}
+	VMOVDQU32(constant("scales"), f.scales)
+	VMOVDQU32(constant("onesAt"), f.ones)
+	VBROADCASTSS(parameter("step"), f.step)
+	VBROADCASTSS(parameter("low"), f.low)
+	VBROADCASTSS(parameter("sum"), f.total)
+	return f
+}
+
+func (f *finish) finish(sums reg.VecVirtual, out reg.GPVirtual) {
+	signed, second := YMM(), ZMM()
+	VPMOVQD(sums, signed)
+	VCVTDQ2PS(signed, signed)
+	VMULPS(f.step, signed, signed)
+	VMOVUPS(Mem{Base: f.factors, Disp: 64}, second)
+	pick := func(which reg.VecVirtual) reg.VecVirtual {
+		z := ZMM()
+		VMOVDQA32(which, z)
+		first := ZMM()
+		VMOVUPS(Mem{Base: f.factors}, first)
+		VPERMI2PS(second, first, z)
+		return z
+	}
+	ones := pick(f.ones)
+	VMULPS(f.low, ones.AsY(), ones.AsY())
+	VADDPS(ones.AsY(), signed, signed)
+	VSUBPS(f.total, signed, signed)
+	scale := pick(f.scales)
+	VMULPS(scale.AsY(), signed, signed)
+	VMOVUPS(signed, Mem{Base: out})
+	ADDQ(I32(128), f.factors)
+}
+
+// factorPlaces makes the constants that pick the scale and the ones of 8
+// BitFactors of 4 numbers.
+func factorPlaces() {
+	for place, name := range []string{"scales", "", "onesAt"} {
+		if name == "" {
+			continue
+		}
+		table.symbols[name] = GLOBL(name, RODATA|NOPTR)
+		for i := range 16 {
+			DATA(4*i, U32(uint32(place+4*(i%8))))
+		}
+	}
 }
 
 type bitKernel struct {
 	planes, codes, words, n, out, stride reg.GPVirtual
 }
 
-func (b *bitKernel) codesOf(n int) {
+// codesOf hands the sums of n codes at once to use, as long as there are n.
+func (b *bitKernel) codesOf(n int, use func(sums reg.VecVirtual)) {
 	name := label("codes%d", n)
 	repeat(name, b.n, n, func() {
 		acc := avx512.vecs(n)
@@ -47,10 +118,10 @@ func (b *bitKernel) codesOf(n int) {
 		JZ(LabelRef(name + "Fold"))
 		b.step(codes, planes, acc, true)
 		Label(name + "Fold")
-		if n == 1 {
-			b.foldOne(acc[0])
+		if n == 8 {
+			use(foldEight(acc))
 		} else {
-			VPMOVQD(foldEight(acc), Mem{Base: b.out})
+			use(acc[0])
 		}
 		for range n {
 			ADDQ(b.stride, b.codes)
@@ -91,6 +162,7 @@ func (b *bitKernel) step(codes, planes rowsAt, acc []reg.VecVirtual, masked bool
 	}
 }
 
+// foldOne adds up the 8 numbers of a register into its first.
 func (b *bitKernel) foldOne(z reg.VecVirtual) {
 	y, x := YMM(), XMM()
 	VEXTRACTI64X4(Imm(1), z, y)
@@ -99,7 +171,6 @@ func (b *bitKernel) foldOne(z reg.VecVirtual) {
 	VPADDQ(x, z.AsX(), z.AsX())
 	VPSHUFD(Imm(0x4e), z.AsX(), x)
 	VPADDQ(x, z.AsX(), z.AsX())
-	VMOVD(z.AsX(), Mem{Base: b.out})
 }
 
 // foldEight adds up each of eight registers: the result has their sums in order.

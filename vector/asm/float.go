@@ -149,7 +149,16 @@ func (f *floatKernel) rowsOf(n int) {
 		rows, q, left := newRows(f.rows, f.stride, n), GP64(), GP64()
 		MOVQ(f.q, q)
 		MOVQ(f.dim, left)
-		repeat(name+"Block", left, sumLanes, func() { f.block(acc, rows, q) })
+		var next *ahead
+		if n > 1 && f.rowBytes == 1 {
+			next = newAhead(f.rows)
+		}
+		repeat(name+"Block", left, sumLanes, func() {
+			if next != nil {
+				next.fetch(n * sumLanes)
+			}
+			f.block(acc, rows, q)
+		})
 		TESTQ(left, left)
 		JZ(LabelRef(name + "Fold"))
 		f.tailOf(name, acc, rows, q, left)

@@ -250,8 +250,15 @@ func (k *int8Kernel) rowsOf(n int, step int8Step) {
 		rows, q, left := k.firstRows(n), GP64(), GP64()
 		MOVQ(k.q, q)
 		MOVQ(k.dim, left)
+		var next *ahead
+		if n > 1 && k.at == nil {
+			next = newAhead(k.rows)
+		}
 		block := func(d int) func() {
 			return func() {
+				if next != nil {
+					next.fetch(n * d * k.width)
+				}
 				for i := range d {
 					step(rows, q, i*k.width, false, acc[i])
 				}

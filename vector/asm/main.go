@@ -20,6 +20,7 @@ import (
 func main() {
 	constants()
 	upperSigns()
+	factorPlaces()
 	for _, l := range []level{avx2, avx512} {
 		floatRows(l)
 		elementwise(l)
@@ -144,6 +145,30 @@ func (r rowsAt) advance(bytes int) {
 	for _, b := range r.bases {
 		ADDQ(I32(bytes), b)
 	}
+}
+
+// An ahead asks for what comes next in memory. Rows that are read four at a time
+// are four streams, which the processor's own prefetching follows badly; what
+// they read together is one stream. Asking beyond the end of the rows is
+// harmless.
+type ahead struct {
+	at reg.GPVirtual
+}
+
+const aheadBytes = 16384
+
+func newAhead(first reg.GPVirtual) *ahead {
+	a := &ahead{at: GP64()}
+	MOVQ(first, a.at)
+	return a
+}
+
+// fetch asks for so many bytes, in whole cache lines.
+func (a *ahead) fetch(bytes int) {
+	for i := 0; i < bytes; i += 64 {
+		PREFETCHT0(Mem{Base: a.at, Disp: aheadBytes + i})
+	}
+	ADDQ(I32(bytes), a.at)
 }
 
 func label(format string, args ...any) string { return fmt.Sprintf(format, args...) }

@@ -197,6 +197,10 @@ func (b *bench) filters(ctx context.Context, what string, n int, s *engram.Space
 		ratio := float64(each[k+1].At(0.5)) / float64(none)
 		b.Add(record.Figure{Name: fmt.Sprintf("by %s, filter of %s, p50 by none's", what, sel.says), Value: ratio, Unit: "x", N: n}, record.AtMost(1.2))
 	}
+	for k, sel := range selectivities {
+		ratio := float64(each[k+1].Mean()) / float64(each[0].Mean())
+		b.Add(record.Figure{Name: fmt.Sprintf("by %s, filter of %s, mean by none's", what, sel.says), Value: ratio, Unit: "x", N: n}, nil)
+	}
 	return nil
 }
 
