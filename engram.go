@@ -134,6 +134,9 @@ func (db *DB) Close() error {
 // Now is the time by the database's clock.
 func (db *DB) Now() time.Time { return db.opts.Clock.Now().UTC() }
 
+// SyncBuckets are the upper bounds, in seconds, by which Stats.SyncCounts counts.
+var SyncBuckets = store.SyncBuckets
+
 // Stats are the database's own figures, for metrics.
 type Stats struct {
 	store.Stats

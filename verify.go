@@ -11,6 +11,9 @@ import (
 // file and offset, or the space, the key and the LSN or ordinal.
 type VerifyReport = store.Report
 
+// VerifyFinding is one thing that is wrong.
+type VerifyFinding = store.Finding
+
 // Verify reads everything that is stored as it stands: every block of every
 // table, every record, payload and key; it replays each space's journal and
 // compares what comes out with the state. Writers do not wait. The error says

@@ -5,6 +5,7 @@ import "maps"
 // The types of the links that the engine makes by itself (package rules).
 const (
 	TypeNext     = "next"     // from a memory to the one after it in its stream
+	TypeAnswer   = "answer"   // from a memory that asks to the one after it in its stream
 	TypeMentions = "mentions" // from a memory to what it names
 	TypePeople   = "people"   // from a memory to the one before it with the same person
 	TypePlace    = "place"    // from a memory to the one before it at the same place
@@ -12,12 +13,13 @@ const (
 )
 
 var defaultFlows = map[string]Flow{
-	TypeNext:     {Out: 1, In: 0.8},
-	TypeMentions: {Out: 0.7, In: 0.2},
-	TypePeople:   {Out: 0.2, In: 0.2},
-	TypePlace:    {Out: 0.2, In: 0.2},
-	TypeShares:   {Out: 0.2, In: 0.2},
-	"":           {Out: 0.7, In: 0.2},
+	TypeNext:     {Out: 0.8, In: 0.8},
+	TypeAnswer:   {Out: 0.5},
+	TypeMentions: {Out: 0.8, In: 0.2},
+	TypePeople:   {Out: 0.1, In: 0.1},
+	TypePlace:    {Out: 0.1, In: 0.1},
+	TypeShares:   {Out: 0.1, In: 0.1},
+	"":           {Out: 0.8, In: 0.2},
 }
 
 // DefaultFlows gives a copy of the flows that Spread uses when it is not told.

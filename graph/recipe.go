@@ -62,6 +62,7 @@ type Hints struct {
 	Stream uint32 // number of its stream; 0: none
 	Named  bool   // the cue says its title, or the name of the entity
 	People bool   // the cue says the name of someone who was there
+	Asks   bool   // its text ends with a question (rules.EndsAsking)
 }
 
 // Blend is how the parts of a score are weighed. The zero value means DefaultBlend.
@@ -70,17 +71,20 @@ type Blend struct {
 	Stream float64 // of the strongest seed of the memory's stream
 	Named  float64
 	People float64
+	Asks   float64 // taken off: who asks about a thing says less of it than who answers
 }
 
 // DefaultBlend is the one set of weights for every kind of data; see DESIGN.md
 // for what they were tuned on and what each is worth.
-var DefaultBlend = Blend{Links: 1, Stream: 0.4, Named: 0.5, People: 0.2}
+var DefaultBlend = Blend{Links: 1, Stream: 0.3, Named: 0.5, People: 0.2, Asks: 0.2}
 
-// Scored is a memory and the parts of its score, which sum to Score.
+// Scored is a memory and the parts of its score, which sum to Score. Asks is 0 or
+// below.
 type Scored struct {
-	Node                                    memory.Ordinal
-	Score                                   float64
-	Likeness, Links, Stream, Named, People float64
+	Node  memory.Ordinal
+	Score float64
+
+	Likeness, Links, Stream, Named, People, Asks float64
 }
 
 // Rank blends likeness with activation, best first, equal ones by ordinal.
@@ -102,7 +106,7 @@ func (b Blend) Rank(cs []Candidate, seeds []Seed, activated []Activated, hints f
 	}
 	for i := range r.all {
 		x := &r.all[i]
-		x.Score = x.Likeness + x.Links + x.Stream + x.Named + x.People
+		x.Score = x.Likeness + x.Links + x.Stream + x.Named + x.People + x.Asks
 	}
 	slices.SortFunc(r.all, func(a, b Scored) int {
 		return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.Node, b.Node))
@@ -163,6 +167,9 @@ func (r *ranking) hint(b Blend, seeds []Seed, hints func(memory.Ordinal) Hints) 
 		}
 		if h.People {
 			x.People = b.People
+		}
+		if h.Asks {
+			x.Asks = -b.Asks
 		}
 	}
 }

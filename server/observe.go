@@ -12,7 +12,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/engramdb/engram"
-	"github.com/engramdb/engram/store"
 )
 
 // latencyBuckets go from 50 us, below which nothing is durable, to 30 s.
@@ -202,12 +201,12 @@ func truth(b bool) float64 {
 // number for each of the store's buckets, and one for the rest.
 func syncHistogram(counts []uint64, sum float64) prometheus.Metric {
 	desc := prometheus.NewDesc("engram_sync_seconds", "How long a group of records took to sync.", nil, nil)
-	buckets := make(map[float64]uint64, len(store.SyncBuckets))
+	buckets := make(map[float64]uint64, len(engram.SyncBuckets))
 	var all uint64
 	for i, n := range counts {
 		all += n
-		if i < len(store.SyncBuckets) {
-			buckets[store.SyncBuckets[i]] = all
+		if i < len(engram.SyncBuckets) {
+			buckets[engram.SyncBuckets[i]] = all
 		}
 	}
 	return prometheus.MustNewConstHistogram(desc, all, sum, buckets)

@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -123,5 +122,4 @@ func TestQuotaOfBytes(t *testing.T) {
 	if a := do(t, s, "POST", space+"/memories", `{"text":"x"}`); a.status != 201 {
 		t.Errorf("%d %s", a.status, a.body)
 	}
-	_ = context.Background
 }

@@ -431,7 +431,7 @@ const (
 // breadth chooses by cost, so that no filter makes a search slower than having none. With more than a block of postings
 // between allowed documents, skipping pays. Otherwise everything is scored, and about limit*documents/allowed scores pass
 // the bar and are asked about in vain if the filter is asked, against as many looks as there are allowed documents if it
-// is not: the two are even about where the square of allowed is a few times limit*documents.
+// is not: the two are even about where the square of allowed is limit*documents (middlingShare).
 func (s *search) breadth() breadth {
 	if s.allow == nil {
 		return broad
@@ -446,8 +446,8 @@ func (s *search) breadth() breadth {
 	return broad
 }
 
-// middlingShare is the "few times" of breadth, as measured.
-const middlingShare = 10
+// middlingShare is what the square of allowed is of limit*documents where the two ways are even, as measured.
+const middlingShare = 1
 
 // wantAllowed puts the slots of the allowed documents into wanted, in order.
 func (s *search) wantAllowed() {

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/engramdb/engram"
-	"github.com/engramdb/engram/store"
 )
 
 func verifyCommand() *cobra.Command {
@@ -86,7 +85,7 @@ func reportJSON(r *engram.VerifyReport) map[string]any {
 		"payloads": r.Payloads, "total": r.Total, "findings": findings}
 }
 
-func findingJSON(f store.Finding) map[string]any {
+func findingJSON(f engram.VerifyFinding) map[string]any {
 	if f.File != "" {
 		return map[string]any{"file": f.File, "offset": f.Offset, "wrong": f.Wrong}
 	}

@@ -11,6 +11,8 @@
 // # The rules
 //
 //   - next: from the last memory of the stream to this one.
+//   - answer: a second link beside next, when the last memory of the stream asks
+//     something (it has a question mark).
 //   - mentions: from the memory to what it names, by literal match of known names
 //     (entities, their aliases, titles of memories), the rarest first, at most 4;
 //     and from older memories that say this one's title to it, at most 3. Without

@@ -3,6 +3,9 @@ package rules
 import (
 	"cmp"
 	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/engramdb/engram/graph"
 	"github.com/engramdb/engram/memory"
@@ -15,6 +18,7 @@ const Version = 1
 // The names of the rules, as a link's Rule says them.
 const (
 	RuleNext     = "next"
+	RuleAnswer   = "answer"
 	RuleMentions = memory.RuleMentions
 	RulePeople   = "people"
 	RulePlace    = "place"
@@ -37,6 +41,8 @@ type Proposal struct {
 type Lookup interface {
 	// Previous gives the last memory of a stream; 0: there is none.
 	Previous(stream string) memory.Ordinal
+	// Asks says whether the text of a memory Asks.
+	Asks(n memory.Ordinal) bool
 	// Named gives the known names in a text: of entities, their aliases, titles.
 	Named(text string, give func(Mention) bool)
 	// Frequency says in how many memories words stand, one after the other or
@@ -77,7 +83,7 @@ func (s Set) Propose(e *memory.Episode, l Lookup) []Proposal {
 	for _, rule := range []struct {
 		name string
 		make func(*proposer)
-	}{{RuleNext, (*proposer).next}, {RuleMentions, (*proposer).mentions}, {RuleMentions, (*proposer).named},
+	}{{RuleNext, (*proposer).next}, {RuleAnswer, (*proposer).answer}, {RuleMentions, (*proposer).mentions}, {RuleMentions, (*proposer).named},
 		{RulePeople, (*proposer).people}, {RulePlace, (*proposer).place}, {RuleShares, (*proposer).shares}} {
 		if !slices.Contains(s.Off, rule.name) {
 			p.rule = rule.name
@@ -116,6 +122,30 @@ func (p *proposer) next() {
 	if p.episode.Stream != "" {
 		p.add(Proposal{Other: p.lookup.Previous(p.episode.Stream), Back: true, Type: graph.TypeNext, Weight: 1, Because: p.episode.Stream})
 	}
+}
+
+// answer links the last memory of the stream to this one once more when it asks
+// something: what comes after a question is, more often than not, its answer.
+func (p *proposer) answer() {
+	if p.episode.Stream == "" {
+		return
+	}
+	if n := p.lookup.Previous(p.episode.Stream); n != 0 && p.lookup.Asks(n) {
+		p.add(Proposal{Other: n, Back: true, Type: graph.TypeAnswer, Weight: 1, Because: "?"})
+	}
+}
+
+// Asks says whether a text asks something, by its question marks.
+func Asks(text string) bool { return strings.ContainsFunc(text, isQuestionMark) }
+
+// EndsAsking says whether a text ends with a question.
+func EndsAsking(text string) bool {
+	c, _ := utf8.DecodeLastRuneInString(strings.TrimRightFunc(text, unicode.IsSpace))
+	return isQuestionMark(c)
+}
+
+func isQuestionMark(c rune) bool {
+	return c == '?' || c == '？' || c == '؟' || c == '՞' || c == '፧'
 }
 
 // mentions links this memory to what it names: the rarest names first, as a text
@@ -244,6 +274,25 @@ func (p *proposer) shares() {
 			}
 		}
 	}
+}
+
+// NamedBy gives the nodes whose name a cue says, in order of the cue, none twice;
+// the same words are a name as in a text. A cue that names what it seeks needs no
+// links to find it: see graph.Hints.
+func NamedBy(cue string, l Lookup) []memory.Ordinal {
+	p := proposer{lookup: l}
+	var nodes []memory.Ordinal
+	l.Named(cue, func(m Mention) bool {
+		if _, ok := p.telling(m, cue[m.From:m.To]); ok {
+			for _, n := range m.Nodes {
+				if !slices.Contains(nodes, n) {
+					nodes = append(nodes, n)
+				}
+			}
+		}
+		return len(nodes) < spansMost
+	})
+	return nodes
 }
 
 // Holds says whether a text holds words one after the other, as Names matches

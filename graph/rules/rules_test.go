@@ -193,6 +193,7 @@ type shelf struct {
 }
 
 func (s *shelf) Previous(stream string) memory.Ordinal      { return s.previous[stream] }
+func (s *shelf) Asks(n memory.Ordinal) bool                 { return Asks(s.texts[n-1]) }
 func (s *shelf) Named(text string, give func(Mention) bool) { s.names.Find(text, give) }
 func (s *shelf) WithPerson(name string) memory.Ordinal      { return s.people[name] }
 func (s *shelf) AtPlace(name string) memory.Ordinal         { return s.people["at "+name] }
@@ -210,7 +211,7 @@ func (s *shelf) Holding(words string, most int) (ns []memory.Ordinal) {
 
 func TestPropose(t *testing.T) {
 	s := &shelf{names: NewNames(), previous: map[string]memory.Ordinal{"chat": 3}, people: map[string]memory.Ordinal{"Ada": 3, "Bob": 2, "at Rome": 1}}
-	s.texts = []string{"A trip to Rome with the Blue Mountain band.", "Bob bought Mercury, the metal.", "it is may"}
+	s.texts = []string{"A trip to Rome with the Blue Mountain band.", "Bob bought Mercury, the metal.", "it is may?"}
 	for i := range 30 {
 		s.texts = append(s.texts, fmt.Sprintf("note %d about Work", i))
 	}
@@ -222,6 +223,7 @@ func TestPropose(t *testing.T) {
 	e := &memory.Episode{Title: "Blue Mountain (band)", Text: "I may Work in Rome on Mercury. Rome!", Stream: "chat", People: []string{"Ada", "Bob"}, Place: &memory.Place{Name: "Rome"}}
 	want := []Proposal{
 		{Other: 3, Back: true, Type: graph.TypeNext, Rule: RuleNext, Weight: 1, Because: "chat"},
+		{Other: 3, Back: true, Type: graph.TypeAnswer, Rule: RuleAnswer, Weight: 1, Because: "?"},
 		{Other: 40, Type: graph.TypeMentions, Rule: RuleMentions, Weight: 1, Because: "Rome"},
 		{Other: 43, Type: graph.TypeMentions, Rule: RuleMentions, Weight: 0.5, Because: "Mercury"},
 		{Other: 44, Type: graph.TypeMentions, Rule: RuleMentions, Weight: 0.5, Because: "Mercury"},
@@ -233,6 +235,9 @@ func TestPropose(t *testing.T) {
 	}
 	if got := (Set{Off: []string{RuleMentions}, Most: 1}).Propose(e, s); len(got) != 1 || got[0].Rule != RuleNext {
 		t.Errorf("with one link and no mentions proposed %+v", got)
+	}
+	if got := NamedBy("did I Work in rome, in Rome or on Mercury?", s); !slices.Equal(got, []memory.Ordinal{40, 43, 44}) {
+		t.Errorf("the cue names %v", got)
 	}
 	if got := (Set{}).Propose(&memory.Episode{}, s); len(got) != 0 {
 		t.Errorf("of nothing proposed %+v", got)
