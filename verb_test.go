@@ -384,5 +384,7 @@ func FuzzRemember(f *testing.F) {
 		if err == nil && (len(r.Results) != 1 || r.Results[0].Memory.ID != w.ID) {
 			t.Fatalf("%+v", r)
 		}
+		_, err = s.Delete(ctx, w.ID, memory.Delete, 0, engram.WriteOptions{}) // so that the next input is as fast
+		check(t, err)
 	})
 }

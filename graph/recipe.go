@@ -19,6 +19,9 @@ type Candidate struct {
 // the crowd that says how much one stands out, so it should be filled.
 const CandidatesMost = 100
 
+// leastSeed keeps a score that is the average, but for rounding, from being above it.
+const leastSeed = 1e-9
+
 // Wake turns the best candidates into seeds: each is as active as its score
 // stands above the average of the candidates, the best one 1. So what is merely
 // like the rest wakes nothing, and the unit of the scores does not matter. When
@@ -31,10 +34,12 @@ func Wake(cs []Candidate) []Seed {
 	mean, best := meanOf(cs), cs[0].Score
 	var seeds []Seed
 	for _, c := range cs {
-		if best <= mean {
-			seeds = append(seeds, Seed{c.Node, 1})
-		} else if c.Score > mean {
-			seeds = append(seeds, Seed{c.Node, (c.Score - mean) / (best - mean)})
+		a := 1.0
+		if best > mean {
+			a = (c.Score - mean) / (best - mean)
+		}
+		if a > leastSeed {
+			seeds = append(seeds, Seed{c.Node, a})
 		}
 	}
 	return seeds

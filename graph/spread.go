@@ -175,12 +175,11 @@ type spread struct {
 	nodes []touched
 	waves []wave // by hop; 0 is of the seeds and has no messages
 
-	sent   []message // of this hop, in the order of sending
-	woken  []uint32  // local numbers of the nodes that fire next, ascending
-	runs   []run
-	counts []uint32
-	work   int
-	cut    bool
+	sent  []message // of this hop, in the order of sending
+	woken []uint32  // local numbers of the nodes that fire next, ascending
+	runs  []run
+	work  int
+	cut   bool
 
 	explain explanation
 }

@@ -26,7 +26,6 @@ type guarded struct {
 	*server.Server
 	db     *engram.DB
 	clock  *clock.Virtual
-	addr   string
 	secret map[string]string // by the key's name
 	id     map[string]string
 }

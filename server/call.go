@@ -37,6 +37,10 @@ type Call struct {
 	key   *engram.Key   // that the caller has shown; nil when none is needed
 	err   *memory.Error // what went wrong
 	began time.Time
+	// The stages, as times since began; worked is 0 when the call came to no work.
+	received, worked time.Duration
+	parts            []stage // of the service, one after another
+
 	timer *time.Timer              // ends the request; nil in process
 	conn  *http.ResponseController // nil in process
 	most  time.Duration

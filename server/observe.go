@@ -121,13 +121,14 @@ func (s *Server) log(rec *recorder, verb, outcome string, took time.Duration) {
 	switch {
 	case c.err != nil && statusOf(c.err) >= 500 && c.err.Code != "unimplemented":
 		level = slog.LevelError
-	case took >= s.o.SlowRequest && verb != "subscribe":
+	case s.isSlow(verb, took):
 		level = slog.LevelWarn
 	}
 	ctx := context.Background()
 	if !s.o.Logger.Enabled(ctx, level) {
 		return
 	}
+	message := "request"
 	attrs := []slog.Attr{slog.String("request_id", c.RequestID), slog.String("verb", verb), slog.String("door", c.Door),
 		slog.String("outcome", outcome), slog.Int("status", rec.status), slog.Duration("took", took), slog.Int64("bytes_out", rec.bytes)}
 	if c.Space != "" {
@@ -145,7 +146,11 @@ func (s *Server) log(rec *recorder, verb, outcome string, took time.Duration) {
 			attrs = append(attrs, slog.Any("error", causeOf(c)))
 		}
 	}
-	s.o.Logger.LogAttrs(ctx, level, "request", attrs...)
+	if s.isSlow(verb, took) {
+		message = "slow request"
+		attrs = append(attrs, stagesAttr(c.stages(took)))
+	}
+	s.o.Logger.LogAttrs(ctx, level, message, attrs...)
 }
 
 func causeOf(c *Call) error {

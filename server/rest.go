@@ -354,7 +354,9 @@ func (s *Server) rest(w http.ResponseWriter, r *http.Request, c *Call) {
 		s.fail(w, r, c, err)
 		return
 	}
+	worked := c.working()
 	a, err := rt.call(r.Context(), q)
+	worked()
 	if err != nil {
 		s.fail(w, r, c, err)
 		return

@@ -153,7 +153,9 @@ func (e *edge) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 		if err != nil {
 			return nil, e.translate(ctx, q.Spec(), err)
 		}
+		worked := callOf(ctx).working()
 		a, err := next(ctx, q)
+		worked()
 		if err != nil {
 			return nil, e.translate(ctx, q.Spec(), err)
 		}

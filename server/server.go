@@ -58,7 +58,8 @@ type Options struct {
 	MaxStreams int
 	// PingEvery is the longest silence of a stream of events; default 15 s.
 	PingEvery time.Duration
-	// SlowRequest is from when on a request is logged as slow; default 1 s.
+	// SlowRequest is from when on a request is logged as slow, with the time of each
+	// of its stages; default 500 ms. SetSlow changes it.
 	SlowRequest time.Duration
 	// RequireKeys wants an API key of every caller also while there is none yet;
 	// without it a key is needed from the first on.
@@ -92,7 +93,7 @@ func (o Options) withDefaults() (Options, error) {
 		{"HeaderTimeout", &o.HeaderTimeout, 10 * time.Second}, {"BodyTimeout", &o.BodyTimeout, time.Minute},
 		{"WriteTimeout", &o.WriteTimeout, 30 * time.Second}, {"IdleTimeout", &o.IdleTimeout, 2 * time.Minute},
 		{"RequestTimeout", &o.RequestTimeout, 30 * time.Second}, {"MaxRequestTimeout", &o.MaxRequestTimeout, 5 * time.Minute},
-		{"PingEvery", &o.PingEvery, 15 * time.Second}, {"SlowRequest", &o.SlowRequest, time.Second},
+		{"PingEvery", &o.PingEvery, 15 * time.Second}, {"SlowRequest", &o.SlowRequest, 500 * time.Millisecond},
 	} {
 		if *d.value < 0 {
 			return o, fmt.Errorf("server: %s is %v; it is at least 0", d.name, *d.value)
@@ -134,6 +135,7 @@ type Server struct {
 	metrics *metrics
 	http    *http.Server
 
+	slow       atomic.Int64 // nanoseconds from which on a request is slow
 	limits     atomic.Pointer[Limits]
 	keyRates   buckets
 	spaceRates buckets
@@ -157,6 +159,7 @@ func New(db *engram.DB, o Options) (*Server, error) {
 	}
 	s := &Server{o: o, db: db, service: NewService(db, o.Version)}
 	s.SetLimits(o.Limits)
+	s.SetSlow(o.SlowRequest)
 	s.rpcErrors = connect.NewErrorWriter()
 	s.metrics = newMetrics(s)
 	if s.router, err = newRouter(s.service); err != nil {

@@ -37,6 +37,9 @@ func (s *Service) Recall(ctx context.Context, r *engramv1.RecallRequest) (*engra
 		return nil, err
 	}
 	c.LSN = a.LSN
+	for _, t := range a.Took {
+		c.part(t.Stage, t.Took)
+	}
 	return recollectionPB(&a, cue.Explain), nil
 }
 

@@ -198,7 +198,7 @@ func TestResume(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(f.order) != 1000 || tally.Created != int64(1000-stored) || tally.Kept > int64(stored)-mark || mark != 1000 {
+		if len(f.order) != 1000 || tally.Created != int64(1000-stored) || tally.Kept > int64(stored)-o.Skip || mark != 1000 {
 			t.Errorf("broken at %d: %d stored at first, mark %d, then %+v: %s", breaks, stored, o.Skip, tally, f)
 		}
 	}

@@ -159,7 +159,7 @@ func parseMemory(line []byte) (*engramv1.MemoryInput, error) {
 		return m, err
 	}
 	shown := &engramv1.Memory{}
-	if wirejson.Decode(line, shown) != nil {
+	if err := wirejson.Decode(line, shown); err != nil {
 		return nil, err
 	}
 	return inputOf(shown), nil

@@ -19,8 +19,8 @@
 // functions are the twins: they define the results, and run on all other
 // processors. arm64 has no kernels by hand: the Go assembler lacks many of the
 // NEON instructions that they need, and what cannot be measured would only be
-// presumed fast. The twins are written for it all the same, without indexes that
-// are checked in the inner loops, and give the same bits there.
+// presumed fast. The twins give the same bits there, which was seen under
+// emulation (GOARCH=arm64 go test -c, run by qemu-aarch64).
 //
 // # One result on every machine
 //
@@ -90,13 +90,13 @@
 //	Rotate              768    7700     680       490
 //	BitQuery.Set        768    3300     880       840
 //
-// From memory (64 MiB of rows) Dots and DotsInt8 read 43 to 52 GB/s at AVX-512,
+// From memory (64 MiB of rows) Dots and DotsInt8 read 40 to 50 GB/s at AVX-512,
 // adding the same bytes up 48. A batch from the second-level cache takes half the
 // time of SimSIMD 6.5 for float32 and a third to a quarter for int8.
 //
 //	giga multiply-adds a second     plain    AVX2   AVX-512
-//	MatMulInt8, 8 to 512 rows         3.0      85   520-540   (VPDPBUSD alone: 535)
-//	MatMulInt8, 1 row                 2.9      65   220-245
+//	MatMulInt8, 8 to 512 rows         3.1      85   510-540   (VPDPBUSD alone: 535)
+//	MatMulInt8, 1 row                 3.1      68   225-245
 //	MatMulFloat32, 128x32x128         2.2      48       105
 //
 //	microseconds, 128 tokens        plain    AVX2   AVX-512

@@ -76,7 +76,7 @@ func (w *writer) state() state {
 
 func (m *memory) body(s state) map[string]any {
 	b := map[string]any{"id": m.id, "text": s.text, "happened_at": m.happened.Format(time.RFC3339), "tags": []string{"diary"}}
-	if s.vector != nil {
+	if len(s.vector) > 0 {
 		b["vector"] = s.vector
 	}
 	return b
@@ -146,7 +146,7 @@ func (w *writer) change(c *child) reply {
 	m := w.alive[w.rng.IntN(len(w.alive))]
 	m.may = []state{m.stands(), w.state()}
 	patch := map[string]any{"text": m.may[1].text}
-	if m.may[1].vector != nil {
+	if len(m.may[1].vector) > 0 {
 		patch["vector"] = m.may[1].vector
 	}
 	r := c.call("PATCH", spacePath(w.space, "memories", m.id), patch)

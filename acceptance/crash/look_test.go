@@ -129,7 +129,7 @@ func (l *looker) search(m *memory) {
 		"time": {"happened": map[string]string{"from": m.happened.Format(time.RFC3339), "to": m.happened.Add(time.Second).Format(time.RFC3339)}},
 		"id":   {"ids": []string{m.id}, "limit": 1},
 	}
-	if s.vector != nil {
+	if len(s.vector) > 0 {
 		cues["vector"] = map[string]any{"vector": s.vector, "mode": "similar", "limit": 1} // all others are farther than it from itself
 	}
 	for how, cue := range cues {

@@ -8,8 +8,11 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
 	"github.com/engramdb/engram"
@@ -26,7 +29,8 @@ the log goes to stderr.
 
 An address that other machines can reach is refused without API keys, unless --insecure says that
 something else keeps strangers out. SIGTERM and SIGINT stop it gracefully; SIGKILL loses nothing that
-was acknowledged.`,
+was acknowledged. SIGHUP reads the settings and the files for TLS again. Under systemd it says when it is
+ready, gives signs of life, and takes a socket.`,
 		Example: `  engram serve --data ./memories
   engram serve --data ./memories --listen 127.0.0.1:0 --log-format json`,
 		Args: takes(0, 0, ""),
@@ -54,9 +58,8 @@ was acknowledged.`,
 }
 
 func newLogger(w io.Writer, set *settings) *slog.Logger {
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(set.text("log_level"))) // checked when it was set
-	o := &slog.HandlerOptions{Level: level}
+	set.setLevel()
+	o := &slog.HandlerOptions{Level: &set.level}
 	if set.text("log_format") == "json" {
 		return slog.New(slog.NewJSONHandler(w, o))
 	}
@@ -67,7 +70,18 @@ func newLogger(w io.Writer, set *settings) *slog.Logger {
 // requests. What must not be is refused before the directory is touched. The
 // directory is opened before the address: of two servers on one directory the
 // second is told that, not that the port is taken.
-func serve(ctx context.Context, set *settings, log *slog.Logger, ready func(address string) error) error {
+func serve(ctx context.Context, set *settings, log *slog.Logger, ready func(address string) error) (err error) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP) // before all else, or one that comes early ends the process
+	defer signal.Stop(hangups)
+	ln, err := inherited()
+	if err != nil {
+		return err
+	}
+	if ln != nil {
+		set.listenAt(ln)
+		defer func() { _ = ln.Close() }() // a second time, mostly
+	}
 	open := server.CheckListen(set.text("listen"), set.is("insecure"))
 	if open != nil && !isDatabase(set.text("data")) {
 		return open // it has no keys
@@ -81,7 +95,7 @@ func serve(ctx context.Context, set *settings, log *slog.Logger, ready func(addr
 	if open != nil && !db.KeysDefined() {
 		return errors.Join(open, db.Close())
 	}
-	return errors.Join(serveDB(ctx, db, set, log, ready), db.Close())
+	return errors.Join(serveDB(ctx, db, set, log, ln, hangups, ready), db.Close())
 }
 
 // isDatabase says whether there is something in a directory.
@@ -90,7 +104,8 @@ func isDatabase(dir string) bool {
 	return err == nil && len(entries) > 0
 }
 
-func serveDB(ctx context.Context, db *engram.DB, set *settings, log *slog.Logger, ready func(address string) error) error {
+// serveDB serves on ln, or on the address of the settings when it is nil.
+func serveDB(ctx context.Context, db *engram.DB, set *settings, log *slog.Logger, ln net.Listener, hangups <-chan os.Signal, ready func(address string) error) error {
 	options := set.server(log)
 	if set.text("tls_cert")+set.text("tls_key")+set.text("tls_client_ca") != "" {
 		files := server.TLSFiles{Cert: set.text("tls_cert"), Key: set.text("tls_key"), ClientCA: set.text("tls_client_ca")}
@@ -107,30 +122,53 @@ func serveDB(ctx context.Context, db *engram.DB, set *settings, log *slog.Logger
 	if options.TLS == nil && db.KeysDefined() && server.CheckListen(set.text("listen"), false) != nil {
 		log.Warn("API keys travel in clear text; set tls_cert and tls_key, or put something that speaks TLS in front", "listen", set.text("listen"))
 	}
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", set.text("listen"))
-	if err != nil {
-		return failed(exitFailed, "%v", err).hinted("give another address with --listen; port 0 picks a free one")
+	if ln == nil {
+		if ln, err = (&net.ListenConfig{}).Listen(ctx, "tcp", set.text("listen")); err != nil {
+			return failed(exitFailed, "%v", err).hinted("give another address with --listen; port 0 picks a free one")
+		}
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Serve(ln) }() // ends with Shutdown, which is below on every path
-	err = ready(ln.Addr().String())
-	if err == nil {
-		select {
-		case err = <-ended:
+	boss := newSupervisor(log)
+	defer boss.stop()
+	if err = ready(ln.Addr().String()); err == nil {
+		boss.say(daemon.SdNotifyReady)
+		reload := func() { set.reload(srv, options.TLS, log) }
+		if err, gone := attend(ctx, db, boss, hangups, ended, reload); gone {
 			return err
-		case <-ctx.Done():
 		}
 	}
-	return errors.Join(err, shutdown(srv, log), <-ended)
+	boss.say(daemon.SdNotifyStopping)
+	return errors.Join(err, shutdown(srv, set.duration("stop_timeout"), log), <-ended)
 }
 
-// stopTime is how long running requests are waited for; orchestrators send
-// SIGKILL after 30 s.
-const stopTime = 25 * time.Second
+// attend does what a running server is asked for until ctx ends; gone says that
+// the server ended by itself.
+func attend(ctx context.Context, db *engram.DB, boss *supervisor, hangups <-chan os.Signal, ended <-chan error, reload func()) (err error, gone bool) {
+	for {
+		select {
+		case err := <-ended:
+			return err, true
+		case <-ctx.Done():
+			return nil, false
+		case <-hangups:
+			boss.say(daemon.SdNotifyReloading)
+			reload()
+			boss.say(daemon.SdNotifyReady)
+		case <-boss.watch():
+			db.Stats() // it takes the locks that matter: a database that hangs gives no sign
+			if db.Ready() == nil {
+				boss.say(daemon.SdNotifyWatchdog)
+			}
+		}
+	}
+}
 
-func shutdown(srv *server.Server, log *slog.Logger) error {
+// shutdown waits for running requests, at most so long; orchestrators send
+// SIGKILL after 30 s.
+func shutdown(srv *server.Server, patience time.Duration, log *slog.Logger) error {
 	log.Info("stopping")
-	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := srv.Shutdown(ctx); err != nil {
 		// Clients that hang must not make a stop a failure: what was acknowledged is safe.
@@ -143,7 +181,7 @@ func shutdown(srv *server.Server, log *slog.Logger) error {
 func (s *settings) database(log *slog.Logger) engram.Options {
 	return engram.Options{
 		Logger: log, CacheBytes: s.bytes("cache"), ReserveBytes: s.bytes("reserve"),
-		MaxOpenSpaces: s.count("open_spaces"), IdleClose: s.duration("idle_close"),
+		MaxOpenSpaces: s.count("open_spaces"), IdleClose: s.duration("idle_close"), ReadOnly: s.is("read_only"),
 	}
 }
 
@@ -151,7 +189,7 @@ func (s *settings) database(log *slog.Logger) engram.Options {
 func (s *settings) server(log *slog.Logger) server.Options {
 	return server.Options{
 		Logger: log, Version: buildVersion().Version, MaxBodyBytes: s.bytes("max_body"), MaxInFlight: s.count("max_requests"),
-		MaxStreams: s.count("max_streams"), RequestTimeout: s.duration("request_timeout"), SlowRequest: s.duration("slow_request"),
+		MaxStreams: s.count("max_streams"), RequestTimeout: s.duration("request_timeout"), SlowRequest: s.duration("slow_log"),
 		MaxConnections: s.count("max_connections"), RequireKeys: s.is("require_keys"), MetricsOpen: s.is("metrics_open"), Origins: s.list("origins"),
 		Limits: s.limits(),
 	}

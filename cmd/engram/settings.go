@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"math"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -64,12 +66,15 @@ var allSettings = []setting{
 	{"rate_per_space", "none", "requests a second to one space; none: no bound", checkNumber},
 	{"quota_memories", "none", "memories that a space may hold; none: no bound", checkNumber},
 	{"quota_bytes", "none", "bytes that a space may take on disk; none: no bound", checkReserve},
-	{"slow_request", "1s", "from when on a request is logged as slow", checkDuration},
+	{"slow_log", "500ms", "from when on a call is logged as slow, with the time of each of its stages", checkDuration},
+	{"otlp_endpoint", "", "base URL of an OpenTelemetry collector (OTLP over HTTP) that gets traces; empty: $OTEL_EXPORTER_OTLP_ENDPOINT", checkURL},
+	{"read_only", "false", "let serve open the database for reading alone; writes are refused", checkBool},
+	{"stop_timeout", "25s", "how long a stop waits for running requests", checkDuration},
 }
 
 // serveSettings are those that a server reads.
 var serveSettings = []string{"data", "listen", "insecure", "log_level", "log_format", "cache", "reserve", "open_spaces", "idle_close",
-	"max_requests", "max_streams", "max_body", "request_timeout", "slow_request", "max_connections", "require_keys", "metrics_open", "origins",
+	"max_requests", "max_streams", "max_body", "request_timeout", "slow_log", "otlp_endpoint", "read_only", "stop_timeout", "max_connections", "require_keys", "metrics_open", "origins",
 	"tls_cert", "tls_key", "tls_client_ca", "rate_per_key", "rate_per_space", "quota_memories", "quota_bytes"}
 
 func settingOf(key string) *setting {
@@ -109,13 +114,15 @@ type value struct {
 // settings are the values of all settings by key.
 type settings struct {
 	values map[string]value
-	file   string // that was read, "" when there is none
+	file   string                    // that was read, "" when there is none
+	level  slog.LevelVar             // of the log, which a reload changes
+	again  func() (*settings, error) // reads all layers anew
 }
 
 // loadSettings puts the layers over each other: defaults, file, environment,
 // flags. What a layer says is checked even when a later one hides it.
 func loadSettings(flags *pflag.FlagSet) (*settings, error) {
-	s := &settings{values: map[string]value{}}
+	s := &settings{values: map[string]value{}, again: func() (*settings, error) { return loadSettings(flags) }}
 	for i := range allSettings {
 		s.values[allSettings[i].key] = value{allSettings[i].standard, "default"}
 	}
@@ -136,6 +143,7 @@ func loadSettings(flags *pflag.FlagSet) (*settings, error) {
 			}
 		}
 	}
+	s.setLevel()
 	return s, nil
 }
 
@@ -300,6 +308,17 @@ func checkNumber(s string) error {
 func checkDuration(s string) error {
 	if d, err := time.ParseDuration(s); err != nil || d <= 0 {
 		return fmt.Errorf("is %q; it is a time such as 90s, 10m or 2h", s)
+	}
+	return nil
+}
+
+func checkURL(s string) error {
+	if s == "" {
+		return nil
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return errors.New("is not a URL such as http://127.0.0.1:4318") // which is not repeated: it may have a password
 	}
 	return nil
 }

@@ -131,7 +131,7 @@ var libraries = []library{
 	{"github.com/grpc-ecosystem/grpc-gateway/v2", []string{"server", "proto"}, "protocols end at the door"},
 	{"google.golang.org/grpc", []string{"server", "cmd/engram", "proto", "clients", "clients/go", "bench"}, "protocols end at the door"},
 	{"google.golang.org/genproto", []string{"server", "cmd/engram", "proto", "clients", "clients/go", "bench"}, "protocols end at the door"},
-	{"google.golang.org/protobuf", []string{"server", "server/wirejson", "transfer", "cmd/engram", "proto", "clients", "clients/go", "bench"}, "below the door memories are memory's values, not messages"},
+	{"google.golang.org/protobuf", []string{"server", "server/wirejson", "transfer", "cmd/engram", "internal/telemetry", "proto", "clients", "clients/go", "bench"}, "below the door memories are memory's values, not messages"},
 	{"golang.org/x/net", []string{"server", "clients", "bench"}, "only the doors use the network"},
 	{"golang.org/x/crypto", []string{"server", "backup"}, "keys are checked at the door, sealed in backups"},
 	{"github.com/modelcontextprotocol/go-sdk", []string{"server", "cmd/engram"}, "protocols end at the door"},
@@ -140,6 +140,8 @@ var libraries = []library{
 	{"github.com/spf13/pflag", []string{"cmd/engram"}, "flags and commands are the command line's"},
 	{"github.com/knadh/koanf", []string{"cmd/engram"}, "settings are read once, at the outermost door, and passed in"},
 	{"github.com/prometheus", []string{"internal/telemetry", "server", "ops", "cmd/engram"}, "the engine gives plain figures (Stats); who shows them decides the format"},
+	{"go.opentelemetry.io/proto/otlp", []string{"internal/telemetry"}, "traces are taken through telemetry, so that they can be left out"},
+	{"github.com/coreos/go-systemd/v22", []string{"cmd/engram"}, "whoever started the process is spoken to where it starts"},
 	{"go.opentelemetry.io/otel", []string{"internal/telemetry", "server", "ops", "cmd/engram"}, "traces are taken through telemetry, so that they can be left out"},
 
 	{"github.com/HdrHistogram/hdrhistogram-go", []string{"bench"}, "latencies are recorded by the load generator"},

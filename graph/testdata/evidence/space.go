@@ -48,7 +48,7 @@ func (s *space) remember(i int) error {
 		if err := s.graph.Put(l); err != nil {
 			return err
 		}
-		s.by[p.Rule]++
+		s.by[p.Rule+map[bool]string{true: " back"}[p.Back]]++
 	}
 	if e.Title != "" {
 		s.names.Add(rules.Title(e.Title), n)
