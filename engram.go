@@ -13,12 +13,13 @@ import (
 // DB is an open database: a map from the names of spaces to their towers. It
 // is safe for concurrent use.
 type DB struct {
-	dir   string
-	opts  Options
-	shard *store.Shard
-	run   runner
-	jobs  jobs
-	keys  keyring // API keys; follows space 0 like spaces
+	dir    string
+	opts   Options
+	shard  *store.Shard
+	run    runner
+	jobs   jobs
+	models models
+	keys   keyring // API keys; follows space 0 like spaces
 
 	// spaces follows the records of space 0, once they are on disk. Lock
 	// order: spaces, then towers, then a tower's own.
@@ -99,6 +100,8 @@ func (db *DB) start(ctx context.Context) error {
 		db.startDrop(st)
 	}
 	db.run.start("follow", db.follow)
+	db.run.start("embed", db.embedAll)
+	db.run.start("associate", db.associateAll)
 	db.run.start("housekeeping", db.keepHouse)
 	return nil
 }

@@ -297,6 +297,13 @@ func (db *DB) Authenticate(secret string) (Key, error) {
 	return k, nil
 }
 
+// StillGood says whether a key from Authenticate is good at this moment, for who
+// has held it for a while. It is not a use.
+func (db *DB) StillGood(k *Key) error {
+	_, _, err := db.keys.check(k.ID, k.digest, db.Now())
+	return err
+}
+
 // check says whether a digest opens the key now.
 func (r *keyring) check(id string, digest [sha256.Size]byte, now time.Time) (Key, *keyEntry, error) {
 	e := r.entries()[id]

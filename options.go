@@ -41,6 +41,12 @@ type Options struct {
 	// WalkWindow is how long a page walk sees what was ended after it began;
 	// default 15 minutes.
 	WalkWindow time.Duration
+	// DefaultModel makes the vectors of new spaces whose settings say nothing about
+	// vectors; a name that package embed knows. Default none.
+	DefaultModel string
+	// AutoLinks lets the engine make links by itself (package graph/rules), and
+	// recall use them. Default off.
+	AutoLinks bool
 	// ReadOnly opens without writing; every write is refused.
 	ReadOnly bool
 }

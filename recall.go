@@ -10,6 +10,7 @@ import (
 	"github.com/engramdb/engram/facet"
 	"github.com/engramdb/engram/memory"
 	"github.com/engramdb/engram/recall"
+	"github.com/engramdb/engram/store"
 )
 
 // Recollection is the answer of a recall.
@@ -30,6 +31,15 @@ type Result struct {
 	Score  float64
 	Origin string        // episodic or semantic
 	Parts  []recall.Part // they sum to Score
+	Paths  []Path        // with Cue.Explain: how activation came
+}
+
+// Path is a way along links from a memory that was like the cue to one that came
+// back.
+type Path struct {
+	Activation float64
+	IDs        []memory.ID // of the nodes, from the one that was like the cue
+	Types      []string    // of the links between them
 }
 
 // Recall finds the memories that a cue wakes, best first; with OrderTime, the
@@ -51,6 +61,9 @@ func (s *Space) recall(ctx context.Context, c memory.Cue) (Recollection, error) 
 	if err := memory.CheckVectorFor("vector", c.Vector, s.name, s.Settings().Vector); err != nil {
 		return Recollection{}, err
 	}
+	began := time.Now() // stage times are told, never decided on
+	s.cueVector(ctx, &c)
+	embedding := recall.StageTime{Stage: "embed", Took: time.Since(began)}
 	named, err := s.named(&c)
 	if err != nil {
 		return Recollection{}, err
@@ -60,6 +73,9 @@ func (s *Space) recall(ctx context.Context, c memory.Cue) (Recollection, error) 
 		return Recollection{}, err
 	}
 	defer s.db.towers.release(t)
+	if c.Mode == memory.ModeAssociative {
+		t.waitAssociated(ctx)
+	}
 	out := Recollection{RecallID: string(memory.NewID()), Now: c.Now}
 	if out.Now.IsZero() {
 		out.Now = s.db.Now()
@@ -68,9 +84,9 @@ func (s *Space) recall(ctx context.Context, c memory.Cue) (Recollection, error) 
 	if err != nil {
 		return out, err
 	}
-	began := time.Now() // stage times are told, never decided on
+	began = time.Now()
 	err = s.fill(&out, &c, answer, rows)
-	out.Took = append(answer.Stages, recall.StageTime{Stage: "load", Took: time.Since(began)})
+	out.Took = append(append([]recall.StageTime{embedding}, answer.Stages...), recall.StageTime{Stage: "load", Took: time.Since(began)})
 	return out, err
 }
 
@@ -146,12 +162,36 @@ func (s *Space) fill(out *Recollection, c *memory.Cue, answer recall.Answer, row
 			}
 			left -= n
 		}
-		out.Results = append(out.Results, Result{Memory: m, Score: r.Score, Origin: origin(m.Kind), Parts: r.Parts})
+		paths, err := s.paths(v, r.Paths)
+		if err != nil {
+			return err
+		}
+		out.Results = append(out.Results, Result{Memory: m, Score: r.Score, Origin: origin(m.Kind), Parts: r.Parts, Paths: paths})
 	}
 	if c.Order == memory.OrderTime {
 		sortByTime(out.Results)
 	}
 	return nil
+}
+
+// paths names the nodes of paths. One of a node that is gone by now is left out.
+func (s *Space) paths(v *store.View, found []recall.Path) (paths []Path, err error) {
+	for _, f := range found {
+		p := Path{Activation: f.Activation, Types: f.Types}
+		for _, o := range f.Nodes {
+			n, err := v.Node(s.id, o)
+			if err != nil {
+				return nil, err
+			}
+			if n != nil {
+				p.IDs = append(p.IDs, n.ID)
+			}
+		}
+		if len(p.IDs) == len(f.Nodes) {
+			paths = append(paths, p)
+		}
+	}
+	return paths, nil
 }
 
 func origin(k memory.Kind) string {

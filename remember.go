@@ -39,6 +39,9 @@ func (s *Space) remember(ctx context.Context, e memory.Episode, o WriteOptions) 
 		return err
 	})
 	w.Replayed = c.Replayed
+	if err == nil && o.WaitVector {
+		err = s.waitPending(ctx, &w)
+	}
 	return w, err
 }
 
@@ -376,7 +379,11 @@ func (pl *plan) place(tx *store.Tx) (Written, error) {
 	if err := pl.endMentions(tx); err != nil {
 		return Written{}, err
 	}
-	return Written{ID: n.ID, LSN: n.LSN, Version: n.Version, StoredAt: n.Stored, Outcome: pl.outcome}, nil
+	w := Written{ID: n.ID, LSN: n.LSN, Version: n.Version, StoredAt: n.Stored, Outcome: pl.outcome}
+	if n.Vector == 0 && embeddable(p.episode) && p.space.db.modelOf(p.space.Settings()) != nil {
+		w.Pending = []string{PendingVector}
+	}
+	return w, nil
 }
 
 // readStanding learns the links that go out from a memory that is replaced: the
@@ -447,7 +454,7 @@ func (pl *plan) placeNode(tx *store.Tx) (*store.Node, error) {
 	if pl.old == nil {
 		return tx.Create(p.id, memory.KindEpisode, p.payload, model, nil, p.attachment())
 	}
-	same, err := sameVector(tx, pl.old, p.payload.Vector)
+	same, err := pl.keepsVector(tx)
 	if err != nil {
 		return nil, err
 	}
@@ -463,6 +470,19 @@ func (p *prepared) attachment() any {
 		return nil
 	}
 	return p.in
+}
+
+// keepsVector says whether the vector of the version before is that of this one.
+func (pl *plan) keepsVector(tx *store.Tx) (bool, error) {
+	if len(pl.old.Made) == 0 || len(pl.p.payload.Vector) > 0 {
+		return sameVector(tx, pl.old, pl.p.payload.Vector)
+	}
+	head, err := tx.Head(pl.old)
+	if err != nil {
+		return false, err
+	}
+	e, err := store.DecodeEpisode(head)
+	return err == nil && embedded(&e) == embedded(pl.p.episode), err
 }
 
 // sameVector says whether a node's vector is these bytes, so that they need not
@@ -564,7 +584,7 @@ func (s *Space) rememberBatch(ctx context.Context, es []memory.Episode, partial 
 			Hinted("split it into smaller batches")
 	}
 	items := make([]*prepared, len(es))
-	return s.batch(ctx, batchCall{
+	b, err := s.batch(ctx, batchCall{
 		op: "remember_batch", field: "memories", n: len(es), partial: partial, o: o,
 		prepare: func(i int) (err error) {
 			items[i], err = s.prepare(es[i])
@@ -579,6 +599,10 @@ func (s *Space) rememberBatch(ctx context.Context, es []memory.Episode, partial 
 			return plan.place(tx)
 		},
 	})
+	if err == nil {
+		err = s.waitBatch(ctx, &b, o)
+	}
+	return b, err
 }
 
 func checkBatch(field string, n int) error {

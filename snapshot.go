@@ -53,7 +53,11 @@ func (t *tower) open(ctx context.Context) error {
 			return err
 		}
 	}
-	return t.readVectors(ctx, v)
+	if err := t.readVectors(ctx, v); err != nil {
+		return err
+	}
+	t.findMissing()
+	return t.associate(ctx, v)
 }
 
 // load reads the newest snapshot and follows the journal after it.

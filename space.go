@@ -141,6 +141,9 @@ type WriteOptions struct {
 	// DurabilityDisk (docs/decisions): every write is on disk when it is answered.
 	Durability memory.Durability
 	IfMatch    uint32 // version that must stand; 0: any
+	// WaitVector waits for the vector that the space's model makes, as long as the
+	// context lasts; Written.Pending says whether it is still to come.
+	WaitVector bool
 	// IdempotencyKey, when not empty, makes a repeat of the same write within
 	// 24 h return the first answer (Replayed). Caller tells keys of different
 	// API keys apart. The same key with another body: idempotency_mismatch.
@@ -158,9 +161,13 @@ type Written struct {
 	Version  uint32     `cbor:"3,keyasint"`
 	StoredAt time.Time  `cbor:"4,keyasint"`
 	Outcome  Outcome    `cbor:"5,keyasint"`
-	Pending  []string   `cbor:"6,keyasint,omitempty"` // what follows later; nothing does now
+	Pending  []string   `cbor:"6,keyasint,omitempty"` // what follows later: PendingVector
 	Replayed bool       `cbor:"-"`                    // the first answer of an idempotency key
 }
+
+// PendingVector in Written.Pending says that the space's model has still to make
+// the memory's vector.
+const PendingVector = "vector"
 
 // Outcome says what a write did.
 type Outcome string

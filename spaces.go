@@ -51,6 +51,9 @@ func (db *DB) CreateSpace(ctx context.Context, name memory.SpaceName, s memory.S
 	if err := name.Check(); err != nil {
 		return info, false, memory.InOp(op, err)
 	}
+	if err := db.withModel(&s); err != nil {
+		return info, false, memory.InOp(op, err)
+	}
 	if err := s.Normalize(knownLanguage); err != nil {
 		return info, false, memory.InOp(op, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/engramdb/engram/ann"
+	"github.com/engramdb/engram/embed"
 	"github.com/engramdb/engram/facet"
 	"github.com/engramdb/engram/memory"
 	"github.com/engramdb/engram/recall"
@@ -26,6 +27,7 @@ import (
 type tower struct {
 	space    *Space
 	analyzer *text.Analyzer
+	model    embed.Model // makes the vectors that callers do not give; nil: none
 
 	used    atomic.Int64 // unix nanoseconds of the last use, by the database's clock
 	holders int          // guarded by towers.mu: users that keep it from closing
@@ -43,8 +45,10 @@ type tower struct {
 	mu      sync.RWMutex
 	facets  *facet.Index
 	words   *text.Index
-	vectors *ann.Flat // nil: the space holds none
-	at      []uint32  // slot -> version under which its vector lies; 0 is none
+	vectors *ann.Flat     // nil: the space holds none
+	at      []uint32      // slot -> version under which its vector lies; 0 is none
+	missing []uint32      // slots whose vector the model has still to make, in order
+	assoc   *associations // nil: the engine makes no links here
 	applied memory.LSN
 	failed  error // a change that could not be followed: the tower is of no use
 	marks   []mark
@@ -62,7 +66,7 @@ func newTower(s *Space) (*tower, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open space %q: %w", s.name, err)
 	}
-	t := &tower{space: s, analyzer: a, opened: make(chan struct{})}
+	t := &tower{space: s, analyzer: a, model: s.db.modelOf(s.Settings()), opened: make(chan struct{})}
 	t.clear()
 	return t, nil
 }
@@ -75,11 +79,15 @@ func (t *tower) clear() {
 	if v := t.space.Settings().Vector; v.Dimension > 0 {
 		t.vectors = ann.NewFlat(v.Dimension, v.Metric)
 	}
-	t.at, t.applied, t.saved = nil, 0, 0
+	t.at, t.missing, t.assoc, t.applied, t.saved = nil, nil, nil, 0, 0
 }
 
 func (t *tower) indexes() recall.Indexes {
-	return recall.Indexes{Facets: t.facets, Words: t.words, Vectors: t.vectors, Analyzer: t.analyzer}
+	ix := recall.Indexes{Facets: t.facets, Words: t.words, Vectors: t.vectors, Analyzer: t.analyzer}
+	if t.assoc != nil {
+		ix.Links, ix.Known = t.assoc.links, known{t, 0}
+	}
+	return ix
 }
 
 func (t *tower) tail() int {
@@ -164,16 +172,32 @@ func (t *tower) followRecord(v *store.View, r *store.Record, given any) error {
 	switch r.Kind {
 	case store.NodeCreated, store.NodeRevised:
 		if r.Node.Kind == memory.KindEntity {
-			return nil
+			return t.entity(v, r.Node)
 		}
 		in, err := t.content(v, r.Node, given)
 		if err != nil || in == nil {
 			return err
 		}
 		t.put(r.Node, in)
+		if t.assoc != nil {
+			t.assoc.put(r.Node, in.episode)
+		}
+	case store.VectorPut:
+		return t.putVector(v, r.Vector, given)
+	case store.LinkPut:
+		if t.assoc != nil {
+			t.assoc.link(r.Link)
+		}
+	case store.LinksEnded:
+		if ended, ok := given.([]*store.Link); ok && t.assoc != nil {
+			t.assoc.unlink(ended)
+		}
 	case store.NodesEnded:
 		for _, o := range r.Nodes.Ordinals {
 			t.end(o, r.LSN, r.Nodes.Mode)
+			if t.assoc != nil && r.Nodes.Mode != memory.Suppress {
+				t.assoc.end(o)
+			}
 		}
 		if r.Nodes.Mode == memory.Erase {
 			t.words.Compact() // no word of it stays, in memory or in a snapshot
@@ -189,7 +213,7 @@ func (t *tower) followRecord(v *store.View, r *store.Record, given any) error {
 // content gives what is to be indexed of a version; nil when it is gone.
 func (t *tower) content(v *store.View, n *store.Node, given any) (*indexed, error) {
 	if in, ok := given.(*indexed); ok {
-		return in, nil
+		return t.withVector(v, n, in)
 	}
 	head, found, err := v.Head(t.space.id, n.Ordinal, n.Version)
 	if err != nil || !found {
@@ -205,6 +229,44 @@ func (t *tower) content(v *store.View, n *store.Node, given any) (*indexed, erro
 		}
 	}
 	return &indexed{episode: &e, document: t.analyzer.Analyze(e.Title, searched(&e))}, nil
+}
+
+// withVector gives content its vector where the caller did not say it again: a
+// model made it of the words, which are the same in this version.
+func (t *tower) withVector(v *store.View, n *store.Node, in *indexed) (*indexed, error) {
+	if n.Vector == 0 || len(in.episode.Vector) > 0 || t.vectors == nil {
+		return in, nil
+	}
+	e := *in.episode
+	var err error
+	e.Vector, err = v.Vector(t.space.id, n.Ordinal, n.Vector)
+	return &indexed{episode: &e, document: in.document}, err
+}
+
+// putVector gives a version the vector that a model has made of it.
+func (t *tower) putVector(v *store.View, of *store.VectorOf, given any) error {
+	slot, ok := t.facets.Live(of.Ordinal)
+	if !ok {
+		return nil
+	}
+	if row, _ := t.facets.At(slot); row.Version != of.Version {
+		return nil
+	}
+	t.noteVector(slot, of.Version)
+	if t.vectors == nil {
+		return nil // it is read in one sweep afterwards
+	}
+	vector, ok := given.([]float32)
+	if !ok {
+		var err error
+		if vector, err = v.Vector(t.space.id, of.Ordinal, of.Version); err != nil {
+			return err
+		}
+	}
+	if len(vector) == t.space.Settings().Vector.Dimension {
+		t.vectors.Put(slot, vector)
+	}
+	return nil
 }
 
 // searched is the body that words are searched in: the text, and what a fact says.
@@ -233,6 +295,9 @@ func (t *tower) put(n *store.Node, in *indexed) {
 	t.noteVector(slot, n.Vector)
 	if t.vectors != nil && len(e.Vector) == t.space.Settings().Vector.Dimension {
 		t.vectors.Put(slot, e.Vector)
+	}
+	if t.model != nil && n.Vector == 0 && embeddable(e) {
+		t.missing = append(t.missing, slot)
 	}
 }
 
@@ -287,15 +352,37 @@ func (t *tower) purgeLocked() {
 
 // towers are the spaces that are open.
 type towers struct {
-	mu   sync.Mutex
-	byID map[memory.SpaceID]*tower
-	work chan struct{} // holds one token when a queue has something
-	shut bool
+	mu    sync.Mutex
+	byID  map[memory.SpaceID]*tower
+	work  chan struct{} // holds one token when a queue has something
+	texts chan struct{} // holds one token when a text wants a vector
+	fresh chan struct{} // holds one token when a memory wants links
+	shut  bool
 }
 
 func (ts *towers) init() {
 	ts.byID = make(map[memory.SpaceID]*tower)
-	ts.work = make(chan struct{}, 1)
+	ts.work, ts.texts, ts.fresh = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
+}
+
+// wake puts a token where a goroutine waits for work.
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// haveWork wakes whoever makes vectors and links, when there are some to make.
+func (ts *towers) haveWork(t *tower) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if len(t.missing) > 0 {
+		wake(ts.texts)
+	}
+	if t.assoc != nil && len(t.assoc.fresh) > 0 {
+		wake(ts.fresh)
+	}
 }
 
 func (ts *towers) open() []*tower {
@@ -326,6 +413,7 @@ func (s *Space) tower(ctx context.Context) (*tower, error) {
 			s.db.towers.discardTower(t) // before those who wait look, so that they find another
 		}
 		close(t.opened)
+		s.db.towers.haveWork(t)
 		s.db.towers.shrink(s.db)
 	}
 	select {
@@ -522,10 +610,7 @@ func (db *DB) published(ps []store.Published) {
 		}
 		ps = ps[n:]
 	}
-	select {
-	case db.towers.work <- struct{}{}:
-	default:
-	}
+	wake(db.towers.work)
 }
 
 func (db *DB) tell(id memory.SpaceID, ps []store.Published) {
@@ -553,6 +638,7 @@ func (db *DB) follow() {
 			case <-t.opened:
 				if t.err == nil {
 					_ = t.catchUp(everything) // kept in the tower; whoever asks next is told
+					db.towers.haveWork(t)
 				}
 			default: // it opens, and catches up then
 			}

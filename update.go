@@ -76,7 +76,7 @@ func (s *Space) standing(id memory.ID) (*store.Node, memory.Episode, error) {
 	if err != nil {
 		return nil, e, damaged(s, n, err)
 	}
-	if n.Vector != 0 {
+	if n.Vector != 0 && len(n.Made) == 0 { // what a model made is not what was said
 		e.Vector, err = v.Vector(s.id, n.Ordinal, n.Vector)
 	}
 	e.ID = id

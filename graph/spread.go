@@ -13,8 +13,12 @@ import (
 // Seed is a node that the cue wakes, and how much.
 type Seed struct {
 	Node       memory.Ordinal
-	Activation float64 // finite and >= 0; 0 is no seed
+	Activation float64 // 0 to SeedMost; 0 is no seed
 }
+
+// SeedMost is the greatest activation of a seed. Recall's are at most 1; the bound
+// keeps sums finite.
+const SeedMost = 1e12
 
 // Flow says how well a type of link carries activation, from 0 (not) to 1: Out
 // with the arrow, In against it.
@@ -268,8 +272,8 @@ func (s *spread) plant(seeds []Seed) error {
 		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Activation, b.Activation))
 	})
 	for _, x := range seeds {
-		if x.Node == 0 || !(x.Activation >= 0) || math.IsInf(x.Activation, 1) {
-			return memory.Invalid("seed_invalid", "seeds", "the seed of node %d has the activation %v; a node is not 0, an activation finite and >= 0", x.Node, x.Activation)
+		if x.Node == 0 || !(x.Activation >= 0 && x.Activation <= SeedMost) {
+			return memory.Invalid("seed_invalid", "seeds", "the seed of node %d has the activation %v; a node is not 0, an activation between 0 and %v", x.Node, x.Activation, SeedMost)
 		}
 		if x.Activation == 0 {
 			continue

@@ -382,6 +382,30 @@ func TestSpreadHub(t *testing.T) {
 	}
 }
 
+// TestSpreadManyPaths: where there are more paths than anyone can list, what is
+// not listed is in Rest.
+func TestSpreadManyPaths(t *testing.T) {
+	var ls []Link
+	for i := range memory.Ordinal(300) { // 300 seeds, all of which reach 1000, straight and over the others
+		ls = append(ls, Link{From: i + 1, To: 1000, Type: "next", Weight: 1})
+		for j := range memory.Ordinal(10) {
+			ls = append(ls, Link{From: i + 1, To: (i+j*7)%300 + 1, Type: "next", Tag: uint32(j), Weight: 1 + float64(j)})
+		}
+	}
+	var seeds []Seed
+	for i := range memory.Ordinal(300) {
+		seeds = append(seeds, Seed{i + 1, 1 / float64(i+1)})
+	}
+	g := shuffled(ls, 4)
+	r := spreadOf(t, g, seeds, Options{Flows: map[string]Flow{"": {1, 1}}, Decay: 1, Hops: MaxHops, Threshold: 1e-12, Paths: MaxPaths, Limit: 20})
+	if r.Activated[0].Node != 1000 || len(r.Activated[0].Paths) == 0 || r.Activated[0].Rest == 0 {
+		t.Fatalf("first is %+v", r.Activated[0])
+	}
+	for _, a := range r.Activated {
+		checkPaths(t, ls, seeds, a)
+	}
+}
+
 // TestSpreadByHand is small enough to check with a pencil.
 func TestSpreadByHand(t *testing.T) {
 	g := New()
@@ -419,7 +443,7 @@ func TestSpreadRefuses(t *testing.T) {
 			t.Errorf("Spread with %+v says %v", o, err)
 		}
 	}
-	for _, s := range []Seed{{0, 1}, {1, -1}, {1, math.NaN()}, {1, math.Inf(1)}} {
+	for _, s := range []Seed{{0, 1}, {1, -1}, {1, math.NaN()}, {1, math.Inf(1)}, {1, 1e13}} {
 		if _, err := g.Spread(ctx, []Seed{s}, Options{}); memory.KindOf(err) != memory.KindInvalid {
 			t.Errorf("Spread from %v says %v", s, err)
 		}

@@ -230,7 +230,7 @@ type Cue struct {
 // Stages switches stages of recall off, to see the difference. The zero value
 // has all on.
 type Stages struct {
-	NoText, NoVector bool
+	NoText, NoVector, NoLinks bool
 }
 
 // HasLikeness says whether the cue has something to be like; without it a cue

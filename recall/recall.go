@@ -28,6 +28,7 @@ import (
 
 	"github.com/engramdb/engram/ann"
 	"github.com/engramdb/engram/facet"
+	"github.com/engramdb/engram/graph"
 	"github.com/engramdb/engram/memory"
 	"github.com/engramdb/engram/text"
 )
@@ -38,6 +39,9 @@ type Indexes struct {
 	Words    *text.Index
 	Vectors  *ann.Flat
 	Analyzer *text.Analyzer
+	// Links and Known are nil for a space in which nothing associates.
+	Links *graph.Graph
+	Known Known
 }
 
 // Question is a cue that has been normalised, at a view.
@@ -54,6 +58,14 @@ type Ranked struct {
 	Slot  uint32
 	Score float64
 	Parts []Part // they sum to Score
+	Paths []Path // the strongest along which activation came, with Cue.Explain
+}
+
+// Path is a way along links from a memory that the cue woke.
+type Path struct {
+	Activation float64
+	Nodes      []memory.Ordinal // from the woken one to the memory
+	Types      []string         // of the links between them
 }
 
 // Part is what one stage gave to a score.
@@ -102,6 +114,10 @@ func Run(ctx context.Context, ix Indexes, q Question) (Answer, error) {
 		r.stage("text", r.byText)
 		r.stage("vector", func() { r.byVector(ctx) })
 		r.stage("fusion", r.fuse)
+		if r.associates() {
+			r.stage("links", func() { r.associate(ctx) })
+		}
+		r.answer.Ranked = r.answer.Ranked[:min(len(r.answer.Ranked), r.Limit)]
 	}
 	return r.answer, r.err
 }
@@ -170,7 +186,7 @@ func (r *run) fuse() {
 		}
 		return ranked[i].Slot < ranked[j].Slot
 	})
-	r.answer.Ranked = ranked[:min(len(ranked), r.Limit)]
+	r.answer.Ranked = ranked
 	r.explain()
 }
 

@@ -126,6 +126,9 @@ func (s *Server) authorize(c *Call, verb string, m proto.Message) error {
 		}
 		return s.throttle(c, m)
 	}
+	if err := s.db.StillGood(c.key); err != nil {
+		return err // the body took its time, or the call is one of many under this key
+	}
 	if err := s.sees(c, m); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -499,6 +500,40 @@ func TestKeyEndsMidStream(t *testing.T) {
 				t.Errorf("grpc: %v", st.Err())
 			}
 		})
+	}
+}
+
+// TestKeyEndsMidBody: a key that is revoked while the body is still coming does
+// not let it through.
+func TestKeyEndsMidBody(t *testing.T) {
+	g := newGuarded(t)
+	addr := listen(t, g.Server)
+	in, out := io.Pipe()
+	r, err := http.NewRequest("POST", "http://"+addr+"/v1/spaces/a/memories", in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header = g.header("write a")
+	r.Header.Set("Expect", "100-continue") // so that it is known when the server reads the body
+	go func() {
+		if _, err := out.Write([]byte(`{"text":`)); err != nil {
+			t.Error(err)
+		}
+		if _, err := g.db.RevokeKey(context.Background(), g.id["write a"]); err != nil {
+			t.Error(err)
+		}
+		_, _ = out.Write([]byte(`"too late"}`))
+		_ = out.Close()
+	}()
+	h := client(t, false)
+	h.Transport.(*http.Transport).ExpectContinueTimeout = time.Minute
+	a, err := h.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = a.Body.Close() }()
+	if got := read(t, a); got.status != 401 || got.failure()["code"] != "key_revoked" {
+		t.Errorf("%d %s", got.status, got.body)
 	}
 }
 

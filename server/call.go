@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/engramdb/engram"
+	"github.com/engramdb/engram/internal/telemetry"
 	"github.com/engramdb/engram/memory"
 )
 
@@ -40,6 +41,9 @@ type Call struct {
 	// The stages, as times since began; worked is 0 when the call came to no work.
 	received, worked time.Duration
 	parts            []stage // of the service, one after another
+
+	trace  telemetry.TraceID // that the call is told of in; zero: in none
+	parent telemetry.Parent
 
 	timer *time.Timer              // ends the request; nil in process
 	conn  *http.ResponseController // nil in process

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/engramdb/engram"
+	"github.com/engramdb/engram/internal/telemetry"
 )
 
 // latencyBuckets go from 50 us, below which nothing is durable, to 30 s.
@@ -23,6 +24,7 @@ type metrics struct {
 	http.Handler
 	requests  *prometheus.CounterVec
 	seconds   *prometheus.HistogramVec
+	stages    *prometheus.HistogramVec
 	bytesIn   *prometheus.CounterVec
 	bytesOut  *prometheus.CounterVec
 	perSpace  *prometheus.CounterVec
@@ -40,6 +42,7 @@ func newMetrics(s *Server) *metrics {
 	m := &metrics{
 		requests:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "engram_requests_total", Help: "Requests, by verb, door and outcome: ok or the kind of the error."}, []string{"verb", "door", "outcome"}),
 		seconds:   prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "engram_request_seconds", Help: "How long requests took, without streams.", Buckets: latencyBuckets}, labels),
+		stages:    prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "engram_stage_seconds", Help: "How long the stages of requests took, without streams.", Buckets: latencyBuckets}, []string{"verb", "stage"}),
 		bytesIn:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "engram_request_bytes_total", Help: "Bytes of request bodies."}, labels),
 		bytesOut:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "engram_response_bytes_total", Help: "Bytes of response bodies."}, labels),
 		perSpace:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "engram_space_requests_total", Help: "Requests by space; the spaces over the bound are counted as other."}, []string{"space", "outcome"}),
@@ -48,10 +51,14 @@ func newMetrics(s *Server) *metrics {
 	}
 	m.mu.spaces = map[string]bool{}
 	r := prometheus.NewRegistry()
-	r.MustRegister(m.requests, m.seconds, m.bytesIn, m.bytesOut, m.perSpace, m.refused, collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), dbCollector{s.db}, limitsOf(s.o),
+	build, since := aboutOf(s.service)
+	r.MustRegister(m.requests, m.seconds, m.stages, m.bytesIn, m.bytesOut, m.perSpace, m.refused, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), dbCollector{s.db}, spaceCollector{s.db, m}, build, since, limitsOf(s.o),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "engram_requests_in_flight", Help: "Requests that are being worked on."}, func() float64 { return float64(s.inFlight.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "engram_streams", Help: "Streams of events that are open."}, func() float64 { return float64(s.streams.Load()) }))
+	if s.o.Tracer != nil {
+		r.MustRegister(traceCollector{s.o.Tracer})
+	}
 	m.Handler = promhttp.HandlerFor(r, promhttp.HandlerOpts{})
 	return m
 }
@@ -99,7 +106,7 @@ func (s *Server) observe(rec *recorder, r *http.Request, body *boundedBody) {
 	}
 	m := s.metrics
 	m.requests.WithLabelValues(verb, c.Door, outcome).Inc()
-	if verb != "subscribe" {
+	if !isStream(verb) {
 		m.seconds.WithLabelValues(verb, c.Door).Observe(took.Seconds())
 	}
 	if body.read > 0 {
@@ -109,13 +116,20 @@ func (s *Server) observe(rec *recorder, r *http.Request, body *boundedBody) {
 	if c.Space != "" && (c.err == nil || c.LSN != 0) { // not for names that somebody made up
 		m.perSpace.WithLabelValues(m.spaceLabel(c.Space), outcome).Inc()
 	}
-	s.log(rec, verb, outcome, took)
+	stages := c.stages(took)
+	if !isStream(verb) {
+		for _, st := range stages {
+			m.stages.WithLabelValues(verb, st.name).Observe(st.took.Seconds())
+		}
+	}
+	s.trace(rec, verb, outcome, took, stages)
+	s.log(rec, verb, outcome, took, stages)
 }
 
 // log writes one line about a request. It has names and numbers, never the words
 // of a memory: of an error the code and the field, and the message only when the
 // fault is the server's.
-func (s *Server) log(rec *recorder, verb, outcome string, took time.Duration) {
+func (s *Server) log(rec *recorder, verb, outcome string, took time.Duration, stages []stage) {
 	c := rec.call
 	level := slog.LevelDebug
 	switch {
@@ -140,6 +154,9 @@ func (s *Server) log(rec *recorder, verb, outcome string, took time.Duration) {
 	if c.LSN != 0 {
 		attrs = append(attrs, slog.Uint64("lsn", uint64(c.LSN)))
 	}
+	if c.trace != (telemetry.TraceID{}) {
+		attrs = append(attrs, slog.String("trace_id", c.trace.String()))
+	}
 	if c.err != nil {
 		attrs = append(attrs, slog.String("code", c.err.Code), slog.String("field", c.err.Field))
 		if level == slog.LevelError {
@@ -148,7 +165,7 @@ func (s *Server) log(rec *recorder, verb, outcome string, took time.Duration) {
 	}
 	if s.isSlow(verb, took) {
 		message = "slow request"
-		attrs = append(attrs, stagesAttr(c.stages(took)))
+		attrs = append(attrs, stagesAttr(stages))
 	}
 	s.o.Logger.LogAttrs(ctx, level, message, attrs...)
 }

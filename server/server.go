@@ -17,6 +17,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/engramdb/engram"
+	"github.com/engramdb/engram/internal/telemetry"
 	"github.com/engramdb/engram/memory"
 	"github.com/engramdb/engram/proto"
 )
@@ -61,6 +62,9 @@ type Options struct {
 	// SlowRequest is from when on a request is logged as slow, with the time of each
 	// of its stages; default 500 ms. SetSlow changes it.
 	SlowRequest time.Duration
+	// Tracer, when it is set, is told of each call. It stays the caller's to close,
+	// after Shutdown.
+	Tracer *telemetry.Tracer
 	// RequireKeys wants an API key of every caller also while there is none yet;
 	// without it a key is needed from the first on.
 	RequireKeys bool
@@ -255,6 +259,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c, wrong := newCall(r, doorOf(r), time.Now())
+	s.joinTrace(r, c)
 	rec := &recorder{ResponseWriter: w, call: c}
 	ctx, cancel := context.WithCancelCause(context.WithValue(r.Context(), callKey{}, c))
 	defer cancel(nil)

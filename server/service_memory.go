@@ -22,9 +22,11 @@ func (s *Service) Remember(ctx context.Context, r *engramv1.RememberRequest) (*e
 	if err != nil {
 		return nil, err
 	}
-	if _, err := words("wait", r.GetWait(), "vector"); err != nil {
+	wait, err := words("wait", r.GetWait(), "vector")
+	if err != nil {
 		return nil, err
 	}
+	o.WaitVector = wait["vector"]
 	e, err := episodeOf(r.GetMemory())
 	if err != nil {
 		return nil, err

@@ -102,7 +102,7 @@ func explainOf(v *structpb.Value) (bool, error) {
 	return false, memory.Invalid("word_unknown", "explain", "explain can be false, true or \"replay\"")
 }
 
-var stageNames = []string{"text", "vector"}
+var stageNames = []string{"links", "text", "vector"}
 
 func stagesOf(on map[string]bool) (s memory.Stages, err error) {
 	for _, name := range sortedKeys(on) {
@@ -111,6 +111,8 @@ func stagesOf(on map[string]bool) (s memory.Stages, err error) {
 			s.NoText = !on[name]
 		case "vector":
 			s.NoVector = !on[name]
+		case "links":
+			s.NoLinks = !on[name]
 		default:
 			return s, memory.Invalid("word_unknown", "stages."+name, "stages.%s is not a stage of recall", name).
 				Hinted("%s", wirejson.DidYouMean(name, stageNames))
@@ -141,6 +143,9 @@ func resultPB(r *engram.Result, explain bool) *engramv1.RecallResult {
 	out.Why = &engramv1.Why{}
 	for _, p := range r.Parts {
 		out.Why.Parts = append(out.Why.Parts, &engramv1.WhyPart{Stage: p.Stage, Value: p.Value, Note: p.Note})
+	}
+	for _, p := range r.Paths {
+		out.Why.Paths = append(out.Why.Paths, &engramv1.WhyPath{Ids: stringsOf(p.IDs), Types: p.Types, Activation: p.Activation})
 	}
 	return out
 }

@@ -14,8 +14,14 @@ func (s *Server) isSlow(verb string, took time.Duration) bool {
 	return took >= time.Duration(s.slow.Load()) && !isStream(verb)
 }
 
+// isStream says whether the time of a verb is up to the client, or to how much it
+// sends.
 func isStream(verb string) bool {
-	return verb == "subscribe" || verb == "health_watch" || verb == verbReflection
+	switch verb {
+	case "subscribe", "health_watch", verbReflection, "import", "export":
+		return true
+	}
+	return false
 }
 
 // A stage is a part of a call: when it began after the call did, and its time.
@@ -23,6 +29,7 @@ type stage struct {
 	name  string
 	after time.Duration
 	took  time.Duration
+	ours  bool // a part of work
 }
 
 // The stages that every call has. Recall has those of its pipeline inside of work.
@@ -32,6 +39,9 @@ const (
 	stageAnswer  = "answer"  // the answer is written
 )
 
+// workIndex is where work stands among the stages of a call.
+const workIndex = 1
+
 // working marks the end of receive; worked, which it gives, that of work.
 func (c *Call) working() (worked func()) {
 	c.received = time.Since(c.began)
@@ -40,7 +50,7 @@ func (c *Call) working() (worked func()) {
 
 // part notes a stage of the service's own; such stages follow one another.
 func (c *Call) part(name string, took time.Duration) {
-	c.parts = append(c.parts, stage{name: name, took: took})
+	c.parts = append(c.parts, stage{name: name, took: took, ours: true})
 }
 
 // stages lists the stages of a call that took so long, in their order. Those of
@@ -50,7 +60,7 @@ func (c *Call) stages(took time.Duration) []stage {
 		return nil // it came to no work
 	}
 	all := make([]stage, 0, 3+len(c.parts))
-	all = append(all, stage{stageReceive, 0, c.received}, stage{stageWork, c.received, c.worked - c.received})
+	all = append(all, stage{name: stageReceive, took: c.received}, stage{name: stageWork, after: c.received, took: c.worked - c.received})
 	after := c.worked
 	for _, p := range c.parts {
 		after -= p.took
@@ -61,7 +71,7 @@ func (c *Call) stages(took time.Duration) []stage {
 		after += p.took
 		all = append(all, p)
 	}
-	return append(all, stage{stageAnswer, c.worked, max(took-c.worked, 0)})
+	return append(all, stage{name: stageAnswer, after: c.worked, took: max(took-c.worked, 0)})
 }
 
 // stagesAttr is how the log shows stages.

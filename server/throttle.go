@@ -49,7 +49,8 @@ func (s *Server) SetLimits(l Limits) {
 // throttle refuses a request whose key or space has had enough of them, and a
 // write that adds to a space that is full.
 func (s *Server) throttle(c *Call, m proto.Message) error {
-	if wait := s.keyRates.take(c.Caller, c.began); wait > 0 {
+	now := time.Now() // not when the call began: one under a stream of calls has no beginning of its own
+	if wait := s.keyRates.take(c.Caller, now); wait > 0 {
 		return limited("key", wait)
 	}
 	names := spacesOf(m)
@@ -61,10 +62,10 @@ func (s *Server) throttle(c *Call, m proto.Message) error {
 		if err != nil {
 			return nil // the call itself says so; a made-up name takes no bucket
 		}
-		if wait := s.spaceRates.take(name, c.began); wait > 0 {
+		if wait := s.spaceRates.take(name, now); wait > 0 {
 			return limited("space", wait)
 		}
-		if err := s.quotas.check(s, c.Verb, sp, m, c.began); err != nil {
+		if err := s.quotas.check(s, c.Verb, sp, m, now); err != nil {
 			return err
 		}
 	}

@@ -88,7 +88,7 @@ func transferQuery(u *url.URL, known ...string) (map[string]string, error) {
 		case !slices.Contains(known, key):
 			return nil, memory.Invalid("field_unknown", key, "%.64q is not a parameter that is known here", key).Hinted("%s", wirejson.DidYouMean(key, known))
 		case len(values[key]) > 1:
-			return nil, memory.Invalid("field_twice", key, "%s is given %d times", key, len(values[key]))
+			return nil, memory.Invalid("field_repeated", key, "%s is given %d times", key, len(values[key]))
 		}
 		out[key] = values[key][0]
 	}
@@ -191,7 +191,7 @@ func (s *Server) importStream(w http.ResponseWriter, r *http.Request, c *Call) e
 		return err
 	}
 	if t := r.Header.Get("Content-Encoding"); t != "" && t != "identity" {
-		return memory.Invalid(codeHeaderInvalid, "Content-Encoding", "Content-Encoding is %.32q; an import is sent as it is", t)
+		return encodingUnknown(t, "Content-Encoding", "no compression here")
 	}
 	source := given["source"]
 	if source == "" {
@@ -210,6 +210,9 @@ func (s *Server) importStream(w http.ResponseWriter, r *http.Request, c *Call) e
 	}
 	defer release()
 	_ = c.conn.EnableFullDuplex() // the answer begins before the body ends; HTTP/2 can without
+	if r.ProtoMajor == 1 {
+		w.Header().Set("Connection", "close") // or the rest of a body that hangs would be waited for
+	}
 	out := &lineWriter{w: w, c: c, patience: s.o.WriteTimeout}
 	began := time.Now()
 	o := transfer.ImportOptions{Space: c.Space, OnConflict: given["on_conflict"], Durability: given["durability"], DryRun: dry, Check: CheckMemory}

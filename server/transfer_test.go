@@ -116,8 +116,8 @@ func TestTransferRefusals(t *testing.T) {
 		{"GET", "/v1/spaces/default/export?vectors=no", 400, "word_unknown", nil},
 		{"POST", "/v1/spaces/default/import?on_conflict=fight", 400, "word_unknown", nil},
 		{"POST", "/v1/spaces/default/import?durability=never", 400, "word_unknown", nil},
-		{"POST", "/v1/spaces/default/import?source=a&source=b", 400, "field_twice", nil},
-		{"POST", "/v1/spaces/default/import", 400, "header_invalid", []string{"Content-Encoding", "gzip"}},
+		{"POST", "/v1/spaces/default/import?source=a&source=b", 400, "field_repeated", nil},
+		{"POST", "/v1/spaces/default/import", 400, "encoding_unknown", []string{"Content-Encoding", "gzip"}},
 	} {
 		a := do(t, s, c.method, c.path, `{"text":"a"}`, c.headers...)
 		if a.status != c.status || a.failure()["code"] != c.code {

@@ -97,7 +97,7 @@ func (t *Tx) Revise(old *Node, p Payload, vector uint32, model string, name []by
 	}
 	t.putPayload(n, p, model)
 	if vector != 0 {
-		n.Vector, n.Model = vector, model
+		n.Vector, n.Model, n.Made = vector, model, old.Made
 	}
 	return n, t.add(&Record{Kind: NodeRevised, Node: n}, attachment)
 }
@@ -235,19 +235,28 @@ func (t *Tx) PutLink(l *Link, metadata []byte, attachment any) error {
 	return t.add(&Record{Kind: LinkPut, Link: l}, attachment)
 }
 
-// EndLinks removes links that stand.
+// EndLinks removes links that stand. They are given along with the record, as
+// []*Link.
 func (t *Tx) EndLinks(ids []memory.ID) error { return t.endLinks(ids, false) }
 
 func (t *Tx) endLinks(ids []memory.ID, erase bool) error {
 	return chunks(ids, endLinks, func(part []memory.ID) error {
 		prefixes := make([][]byte, 0, len(part))
+		ended := make([]*Link, 0, len(part)) // for followers: the record has only ids
 		for _, id := range part {
+			l, err := t.Link(id)
+			if err != nil {
+				return err
+			}
+			if l != nil {
+				ended = append(ended, l)
+			}
 			prefixes = append(prefixes, append(append(key(t.space, tableEdge), id...), 0))
 		}
 		if err := dropPrefixes(t.layer, prefixes); err != nil {
 			return err
 		}
-		return t.add(&Record{Kind: LinksEnded, Links: part, Erase: erase}, nil)
+		return t.add(&Record{Kind: LinksEnded, Links: part, Erase: erase}, ended)
 	})
 }
 

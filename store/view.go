@@ -176,6 +176,18 @@ func (v *View) Link(space memory.SpaceID, id memory.ID) (*Link, error) {
 	return getLink(v.d, space, id)
 }
 
+// Links calls f for each link of a space, by id, until f says false or fails.
+func (v *View) Links(space memory.SpaceID, f func(*Link) (bool, error)) error {
+	prefix := key(space, tableLink)
+	return scanUntil(v.d.r, prefix, prefixEnd(prefix), func(k, b []byte) (bool, error) {
+		l := new(Link)
+		if err := decode(b, l); err != nil {
+			return false, corrupt(space, "link "+string(k[headerSize:]), 0, err)
+		}
+		return f(l.utc())
+	})
+}
+
 // LinkMetadata reads the payload of a link.
 func (v *View) LinkMetadata(space memory.SpaceID, l *Link) (memory.Metadata, error) {
 	if len(l.Metadata) == 0 {

@@ -484,3 +484,22 @@ func (s *search) along(give func(wanted, float64)) {
 		}
 	}
 }
+
+// Frequency is in how many documents all terms of a query can stand, at most: the
+// number of documents that hold its rarest one. Stop words are not looked at; 0 for
+// a query without other terms, or with one that no document holds.
+func (x *Index) Frequency(q Query) int {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	least := 0
+	for i, t := range q.Terms {
+		id, ok := x.core.dict[t.Text]
+		if !ok {
+			return 0
+		}
+		if df := int(x.core.df(&x.core.lists[id])); i == 0 || df < least {
+			least = df
+		}
+	}
+	return least
+}

@@ -8,6 +8,8 @@ import (
 	"io"
 	"slices"
 
+	"google.golang.org/protobuf/types/known/structpb"
+
 	"github.com/engramdb/engram/memory"
 	engramv1 "github.com/engramdb/engram/proto/engram/v1"
 	"github.com/engramdb/engram/server/wirejson"
@@ -213,8 +215,14 @@ func appendEntity(dst []byte, e *engramv1.Entity) []byte {
 	return append(dst, '}')
 }
 
+// entityInput is an entity as its caller would say it. No metadata is the same as
+// empty metadata, which is how the API shows it.
 func entityInput(e *engramv1.Entity) *engramv1.EntityInput {
-	return &engramv1.EntityInput{Name: e.GetName(), Type: e.GetType(), Aliases: e.GetAliases(), Metadata: e.GetMetadata()}
+	m := e.GetMetadata()
+	if m == nil {
+		m = &structpb.Struct{}
+	}
+	return &engramv1.EntityInput{Name: e.GetName(), Type: e.GetType(), Aliases: e.GetAliases(), Metadata: m}
 }
 
 // appendLink writes a line of a link, without its end.

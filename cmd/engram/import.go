@@ -264,11 +264,15 @@ type importJob struct {
 	rejects     *bufio.Writer
 	rejectsFile *os.File
 	shown       int   // dry run: things that were shown
+	done        int64 // as moved was told last
 	before      int64 // items that an earlier import has done
 }
 
-// noteEvery is how often the note is written.
-const noteEvery = 500 * time.Millisecond
+// How often the note is written: after so much time or so many items.
+const (
+	noteEvery = 500 * time.Millisecond
+	noteItems = 1000
+)
 
 // notePath is where the note stands; "" for stdin, which can not be read again.
 func (j *importJob) notePath() string {
@@ -300,7 +304,7 @@ func (j *importJob) resume() error {
 	if err != nil || json.Unmarshal(body, &old) != nil || !old.same(&j.note) || old.Done == 0 {
 		return nil
 	}
-	j.note.Done, j.before = old.Done, old.Done
+	j.note.Done, j.done, j.before = old.Done, old.Done, old.Done
 	if !j.s.json {
 		_, _ = fmt.Fprintf(j.s.errs, "going on behind item %d, where an earlier import ended (--from-start begins again)\n", old.Done)
 	}
@@ -396,12 +400,12 @@ func (j *importJob) show(l *rejectedLine) error {
 // before the note says that their items are done.
 func (j *importJob) moved(t transfer.Tally, done int64) error {
 	j.bar.draw(j.in.read, t.Read)
-	j.note.Done = done
+	j.done = done
 	p := j.notePath()
-	if p == "" || time.Since(j.noted) < noteEvery {
+	if p == "" || time.Since(j.noted) < noteEvery && done < j.note.Done+noteItems {
 		return nil
 	}
-	j.noted = time.Now()
+	j.noted, j.note.Done = time.Now(), done
 	return j.write(p)
 }
 
@@ -429,6 +433,7 @@ func (j *importJob) end(ctx context.Context, t transfer.Tally, err error) error 
 	switch p := j.notePath(); {
 	case p == "":
 	case err != nil && t.Read > 0:
+		j.note.Done = j.done
 		err = errors.Join(err, j.write(p)) // so that the next one goes on here
 	case err == nil:
 		if e := os.Remove(p); e != nil && !errors.Is(e, fs.ErrNotExist) {

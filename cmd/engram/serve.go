@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/engramdb/engram"
+	"github.com/engramdb/engram/internal/telemetry"
 	"github.com/engramdb/engram/server"
 )
 
@@ -115,6 +116,13 @@ func serveDB(ctx context.Context, db *engram.DB, set *settings, log *slog.Logger
 		}
 		options.TLS = t
 	}
+	tracer, err := set.tracer(log)
+	if err != nil {
+		return err
+	}
+	if options.Tracer = tracer; tracer != nil {
+		defer closeTracer(tracer)
+	}
 	srv, err := server.New(db, options)
 	if err != nil {
 		return err
@@ -141,6 +149,17 @@ func serveDB(ctx context.Context, db *engram.DB, set *settings, log *slog.Logger
 	boss.say(daemon.SdNotifyStopping)
 	return errors.Join(err, shutdown(srv, set.duration("stop_timeout"), log), <-ended)
 }
+
+// closeTracer sends the last traces, of a server that has stopped.
+func closeTracer(t *telemetry.Tracer) {
+	ctx, cancel := context.WithTimeout(context.Background(), tracesTime)
+	defer cancel()
+	t.Close(ctx)
+}
+
+// tracesTime is how long the collector may take for them: with stop_timeout it
+// stays below the 30 s of orchestrators.
+const tracesTime = 3 * time.Second
 
 // attend does what a running server is asked for until ctx ends; gone says that
 // the server ended by itself.
@@ -181,7 +200,8 @@ func shutdown(srv *server.Server, patience time.Duration, log *slog.Logger) erro
 func (s *settings) database(log *slog.Logger) engram.Options {
 	return engram.Options{
 		Logger: log, CacheBytes: s.bytes("cache"), ReserveBytes: s.bytes("reserve"),
-		MaxOpenSpaces: s.count("open_spaces"), IdleClose: s.duration("idle_close"), ReadOnly: s.is("read_only"),
+		MaxOpenSpaces: s.count("open_spaces"), IdleClose: s.duration("idle_close"),
+		DefaultModel: s.text("model"), AutoLinks: s.text("links") == "auto", ReadOnly: s.is("read_only"),
 	}
 }
 

@@ -61,15 +61,15 @@ func addMatrix(w *tensors.Writer, name string, m matrix) {
 func addRows(w *tensors.Writer, name string, rows []float32, width int) {
 	bytes, scales := make([]int8, len(rows)), make([]float32, len(rows)/width)
 	for i := range scales {
-		scales[i] = quantize(bytes[i*width:(i+1)*width], rows[i*width:(i+1)*width])
+		scales[i] = Quantize(bytes[i*width:(i+1)*width], rows[i*width:(i+1)*width])
 	}
 	w.AddInt8(name, bytes, width)
 	w.AddFloat32(name+".scale", scales, len(scales))
 }
 
-// quantize writes a row as whole multiples of the scale that it returns: the largest number becomes 127. Division is
+// Quantize writes a row as whole multiples of the scale that it returns: the largest number becomes 127. Division is
 // rounded alike everywhere, so that the bytes are.
-func quantize(dst []int8, row []float32) float32 {
+func Quantize(dst []int8, row []float32) float32 {
 	largest := 0.0
 	for _, x := range row {
 		largest = max(largest, math.Abs(float64(x)))

@@ -16,6 +16,7 @@ import (
 
 	"github.com/engramdb/engram/embed"
 	"github.com/engramdb/engram/embed/bert"
+	"github.com/engramdb/engram/embed/tensors"
 )
 
 // Name is what the model is registered under.
@@ -33,4 +34,13 @@ func init() {
 // Open returns the model. It costs some microseconds; models that were opened twice share the words, not the matrices.
 func Open(o bert.Options) (*bert.Model, error) {
 	return bert.Read(unsafe.Slice(unsafe.StringData(weights), len(weights)), o)
+}
+
+// Vocabulary returns the model's tokens, one a line.
+func Vocabulary() (string, error) {
+	f, err := tensors.Read(unsafe.Slice(unsafe.StringData(weights), len(weights)))
+	if err != nil {
+		return "", err
+	}
+	return f.Text("vocabulary")
 }

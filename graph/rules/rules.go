@@ -48,8 +48,8 @@ type Lookup interface {
 	// Frequency says in how many memories words stand, one after the other or
 	// (an upper bound) all of them, and how many memories there are.
 	Frequency(words string) (have, of int)
-	// Holding gives memories that hold these words one after the other, the latest
-	// first, at most so many.
+	// Holding gives memories whose text Holds these words, the latest first, at most
+	// so many.
 	Holding(words string, most int) []memory.Ordinal
 	// WithPerson and AtPlace give the latest memory with a person or at a place; 0.
 	WithPerson(name string) memory.Ordinal
@@ -295,14 +295,15 @@ func NamedBy(cue string, l Lookup) []memory.Ordinal {
 	return nodes
 }
 
-// Holds says whether a text holds words one after the other, as Names matches
-// them: for a Lookup whose index knows words but not their order.
+// Holds says whether a text holds words one after the other as a name: more than
+// one, or one with a capital letter or digit. It is for a Lookup whose index knows
+// words but not their order.
 func Holds(text, words string) bool {
 	x := NewNames()
 	if !x.Add(words, 1) {
 		return false
 	}
 	found := false
-	x.Find(text, func(Mention) bool { found = true; return false })
+	x.Find(text, func(m Mention) bool { found = m.Words > 1 || m.Raised; return !found })
 	return found
 }

@@ -200,7 +200,7 @@ func (s *shelf) Named(text string, give func(Mention) bool) { s.names.Find(text,
 func (s *shelf) WithPerson(name string) memory.Ordinal      { return s.people[name] }
 func (s *shelf) AtPlace(name string) memory.Ordinal         { return s.people["at "+name] }
 func (s *shelf) Frequency(words string) (have, of int) {
-	return len(s.Holding(words, 1<<30)), len(s.texts)
+	return s.standing(words), len(s.texts)
 }
 func (s *shelf) Holding(words string, most int) (ns []memory.Ordinal) {
 	for i := len(s.texts) - 1; i >= 0 && len(ns) < most; i-- {
@@ -209,6 +209,16 @@ func (s *shelf) Holding(words string, most int) (ns []memory.Ordinal) {
 		}
 	}
 	return ns
+}
+
+// standing counts memories with the words in any case.
+func (s *shelf) standing(words string) (n int) {
+	x := NewNames()
+	x.Add(words, 1)
+	for _, text := range s.texts {
+		x.Find(text, func(Mention) bool { n++; return false })
+	}
+	return n
 }
 
 func TestPropose(t *testing.T) {
@@ -257,6 +267,17 @@ func TestProposeFlood(t *testing.T) {
 	got := (Set{Shares: true}).Propose(&memory.Episode{Text: text, Title: "Thing 1"}, s)
 	if len(got) == 0 || len(got) > LinksMost {
 		t.Errorf("%d links", len(got))
+	}
+}
+
+func TestHolds(t *testing.T) {
+	for _, c := range []struct {
+		text, words string
+		want        bool
+	}{{"it was May, or may be", "May", true}, {"it may be", "May", false}, {"the new york times", "New York", true}, {"new old york", "New York", false}, {"x", "", false}} {
+		if got := Holds(c.text, c.words); got != c.want {
+			t.Errorf("%q holds %q: %v", c.text, c.words, got)
+		}
 	}
 }
 

@@ -156,6 +156,7 @@ var testLibraries = []string{
 	"github.com/anishathalye/porcupine",
 	"github.com/cockroachdb/pebble/v2/vfs", // tests run on virtual disks
 	"google.golang.org/protobuf",
+	"go.opentelemetry.io/proto/otlp", // tests make collectors
 }
 
 // A standardBan keeps packages of the standard library out of rooms. Names that

@@ -166,7 +166,7 @@ func (c *turn) take(t *tool, known []string, arguments []byte) error {
 			continue
 		}
 		if err := json.Unmarshal(raw, word.into); err != nil {
-			return memory.Invalid("type_wrong", word.name, "%s is not a string", word.name)
+			return memory.Invalid("type_mismatch", word.name, "%s is not a string", word.name)
 		}
 		if word.name == "space" && c.fixed {
 			return memory.Invalid("field_fixed", "space", "the space can not be chosen here")

@@ -1,0 +1,170 @@
+package recall
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/bits-and-blooms/bitset"
+
+	"github.com/engramdb/engram/graph"
+	"github.com/engramdb/engram/graph/rules"
+	"github.com/engramdb/engram/memory"
+)
+
+// Known is what recall by association asks about a space, beside its links.
+type Known interface {
+	rules.Lookup
+	// Stream is the number of a memory's stream; 0: none.
+	Stream(memory.Ordinal) uint32
+	// EndsAsking says whether a memory's text ends with a question.
+	EndsAsking(memory.Ordinal) bool
+	// PeopleIn are the slots of memories with someone whom a cue names; nil: it
+	// names nobody.
+	PeopleIn(cue string) *bitset.BitSet
+}
+
+// pathsShown is how many paths are told of each result.
+const pathsShown = 3
+
+func (r *run) associates() bool {
+	return r.Cue.Mode == memory.ModeAssociative && r.Links != nil && !r.Cue.Stages.NoLinks
+}
+
+// associate lets what is like the cue wake what belongs to it, by the recipe of
+// package graph: the candidates that stand out are seeds, activation runs along
+// links among what the filter lets through, and likeness, activation, stream,
+// names and people are blended. Parts of a candidate's likeness are scaled with
+// it, so that parts still sum to the score.
+func (r *run) associate(ctx context.Context) {
+	found := r.answer.Ranked
+	a := association{run: r, place: make(map[memory.Ordinal]int, len(found))}
+	for i, x := range found {
+		row, _ := r.Facets.At(x.Slot)
+		a.candidates = append(a.candidates, graph.Candidate{Node: row.Ordinal, Score: x.Score})
+		a.place[row.Ordinal] = i
+	}
+	seeds := graph.Wake(a.candidates)
+	o := graph.Options{Allow: func(n memory.Ordinal) bool { _, ok := a.slot(n); return ok }}
+	if r.Cue.Explain {
+		o.Paths = pathsShown
+	}
+	spread, err := r.Links.Spread(ctx, seeds, o)
+	if err != nil { // the time is over: likeness alone is still an answer
+		r.answer.Partial = true
+		return
+	}
+	a.name()
+	a.people = r.Known.PeopleIn(r.Cue.Text)
+	a.spread = make(map[memory.Ordinal]graph.Activated, len(spread.Activated))
+	for _, x := range spread.Activated {
+		a.spread[x.Node] = x
+	}
+	scored := graph.DefaultBlend.Rank(a.candidates, seeds, spread.Activated, a.hints)
+	r.answer.Ranked = a.ranked(scored, found)
+}
+
+type association struct {
+	*run
+	candidates []graph.Candidate
+	place      map[memory.Ordinal]int // of a candidate among those that likeness found
+	named      map[memory.Ordinal]bool
+	people     *bitset.BitSet
+	spread     map[memory.Ordinal]graph.Activated
+}
+
+// slot is where a node stands, when the filter lets it through.
+func (a *association) slot(n memory.Ordinal) (uint32, bool) {
+	slot, ok := a.Facets.Live(n)
+	return slot, ok && a.allowed.Test(uint(slot))
+}
+
+// name makes what the cue names a candidate, too: it needs no likeness to be meant.
+func (a *association) name() {
+	a.named = make(map[memory.Ordinal]bool)
+	if a.Cue.Text == "" {
+		return
+	}
+	least := 0.0
+	if n := len(a.candidates); n > 0 {
+		least = a.candidates[n-1].Score
+	}
+	for _, n := range rules.NamedBy(a.Cue.Text, a.Known) {
+		if _, ok := a.slot(n); !ok {
+			continue
+		}
+		a.named[n] = true
+		if _, ok := a.place[n]; !ok {
+			a.candidates = append(a.candidates, graph.Candidate{Node: n, Score: least})
+		}
+	}
+}
+
+func (a *association) hints(n memory.Ordinal) graph.Hints {
+	slot, _ := a.slot(n)
+	return graph.Hints{Stream: a.Known.Stream(n), Named: a.named[n], Asks: a.Known.EndsAsking(n),
+		People: a.people != nil && a.people.Test(uint(slot))}
+}
+
+// ranked turns what the blend says into results; equal ones stay in the order of
+// their likeness.
+func (a *association) ranked(scored []graph.Scored, found []Ranked) []Ranked {
+	place := func(x graph.Scored) int {
+		if i, ok := a.place[x.Node]; ok {
+			return i
+		}
+		return len(found)
+	}
+	slices.SortStableFunc(scored, func(x, y graph.Scored) int {
+		return cmp.Or(cmp.Compare(y.Score, x.Score), cmp.Compare(place(x), place(y)))
+	})
+	out := make([]Ranked, 0, len(scored))
+	for _, x := range scored {
+		slot, ok := a.slot(x.Node)
+		if !ok {
+			continue
+		}
+		one := Ranked{Slot: slot, Score: x.Score}
+		if i, ok := a.place[x.Node]; ok {
+			one.Parts = scaled(found[i], x.Likeness)
+		} else if x.Likeness != 0 {
+			one.Parts = []Part{{Stage: "likeness", Value: x.Likeness}}
+		}
+		one.Parts = append(one.Parts, others(x)...)
+		one.Paths = pathsOf(a.spread[x.Node])
+		out = append(out, one)
+	}
+	return out
+}
+
+// scaled gives the parts of a candidate's likeness, now that it lies between 0 and
+// 1: what they are short of it, or beyond, is the part "scale".
+func scaled(x Ranked, likeness float64) []Part {
+	parts := slices.Clone(x.Parts)
+	return append(parts, Part{Stage: "scale", Value: likeness - x.Score})
+}
+
+func others(x graph.Scored) (parts []Part) {
+	for _, p := range []Part{{Stage: "links", Value: x.Links}, {Stage: "stream", Value: x.Stream}, {Stage: "named", Value: x.Named},
+		{Stage: "people", Value: x.People}, {Stage: "asks", Value: x.Asks}} {
+		if p.Value != 0 {
+			parts = append(parts, p)
+		}
+	}
+	return parts
+}
+
+func pathsOf(x graph.Activated) (paths []Path) {
+	for _, p := range x.Paths {
+		path := Path{Activation: p.Contribution, Nodes: []memory.Ordinal{p.Seed}}
+		for _, s := range p.Steps {
+			other := s.To
+			if s.Direction == memory.In {
+				other = s.From
+			}
+			path.Nodes, path.Types = append(path.Nodes, other), append(path.Types, s.Type)
+		}
+		paths = append(paths, path)
+	}
+	return paths
+}
