@@ -6,6 +6,8 @@
 #   make quality    recall on LoCoMo, HotpotQA and NPL (needs ENGRAM_DATA)
 #   make generate   the code that comes from the schema
 #   make fuzz-long  each fuzz target for ten minutes
+#   make release    archives for three platforms with their checksums, in dist
+#   make release-check  builds one twice, from two folders, and compares the bytes
 
 SHELL       := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
@@ -17,7 +19,7 @@ FUZZ_SECONDS ?= 5
 FUZZ_TOTAL   ?= 180
 TEST_TIMEOUT ?= 10m
 
-.PHONY: all build test fmt vet staticcheck unit race fuzz fuzz-long bench quality generate clean
+.PHONY: all build test fmt vet staticcheck unit race fuzz fuzz-long bench quality generate release release-check clean
 
 all: build
 
@@ -64,6 +66,19 @@ quality:
 
 generate:
 	$(GO) run ./proto/gen
+
+release:
+	deploy/release.sh dist
+
+# The second build has another path and an empty build cache.
+RELEASE_CHECK ?= linux/amd64
+release-check:
+	@work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; mkdir "$$work/one" "$$work/two-elsewhere"; \
+	tar -cf "$$work/src.tar" --exclude=./bin --exclude=./dist --exclude=./bench/scratch .; \
+	for d in one two-elsewhere; do tar -xf "$$work/src.tar" -C "$$work/$$d"; done; \
+	"$$work/one/deploy/release.sh" dist $(RELEASE_CHECK); \
+	GOCACHE="$$work/cache" "$$work/two-elsewhere/deploy/release.sh" dist $(RELEASE_CHECK); \
+	cmp "$$work/one/dist/SHA256SUMS" "$$work/two-elsewhere/dist/SHA256SUMS"; echo "release: both builds have the same bytes"
 
 clean:
 	rm -rf bin dist

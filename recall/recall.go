@@ -255,6 +255,12 @@ func finite(x float64) float64 {
 	return min(max(x, -math.MaxFloat32), math.MaxFloat32)
 }
 
+// lowestZ is the least z-score. A leg's candidates are its best, so one that only
+// the other leg found is far below them all; without a floor its distance would
+// say more than anything else, and the one memory that holds a rare word of the cue
+// would lose to a hundred that are vaguely like it.
+const lowestZ = -2
+
 // standardise turns scores into z-scores in place; NaN is the lowest score.
 func standardise(xs []float64) []float64 {
 	lowest := math.Inf(1)
@@ -280,7 +286,7 @@ func standardise(xs []float64) []float64 {
 	for i, x := range xs {
 		xs[i] = 0
 		if deviation > 0 {
-			xs[i] = (x - mean) / deviation
+			xs[i] = max((x-mean)/deviation, lowestZ)
 		}
 	}
 	return xs

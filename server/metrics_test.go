@@ -68,8 +68,13 @@ func TestMetricsPage(t *testing.T) {
 
 // TestMetricsByStage: a recall has the stages of its pipeline, also in metrics.
 func TestMetricsByStage(t *testing.T) {
-	body := do(t, busy(t), "GET", "/metrics", "").body
-	for _, want := range []string{`engram_stage_seconds_count{stage="text",verb="recall"} 1`, `engram_stage_seconds_count{stage="work",verb="remember"} 1`,
+	s := busy(t)
+	if a := do(t, s, "POST", "/engram.v1.EngramService/Recall", `{"space":"default","cue":{"text":"zanzibar"}}`, "Content-Type", "application/json"); a.status != 200 {
+		t.Fatalf("recall: %d %s", a.status, a.body)
+	}
+	body := do(t, s, "GET", "/metrics", "").body
+	for _, want := range []string{`engram_stage_seconds_count{stage="text",verb="recall"} 2`, `engram_stage_seconds_count{stage="answer",verb="recall"} 2`,
+		`engram_request_seconds_count{door="connect",verb="recall"} 1`, `engram_stage_seconds_count{stage="work",verb="remember"} 1`,
 		`engram_requests_total{door="rest",outcome="invalid",verb="recall"} 1`, `engram_space_lsn{space="default"} `, `engram_jobs{kind="erase"} 0`,
 		"engram_erasures_pending 0", "engram_ready 1"} {
 		if !strings.Contains(body, want) {

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -98,8 +99,8 @@ type importInput struct {
 	name   string // that its things are called by
 	format string
 	items  transfer.Items
-	bytes  int64 // 0: not known
-	read   int64 // one goroutine reads; the bar looks from it too, between items
+	bytes  int64        // 0: not known
+	read   atomic.Int64 // bytes so far
 	close  func()
 }
 
@@ -221,12 +222,12 @@ func (in *importInput) counted(r io.Reader) io.Reader { return &countingReader{r
 
 type countingReader struct {
 	r io.Reader
-	n *int64
+	n *atomic.Int64
 }
 
 func (c *countingReader) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
-	*c.n += int64(n)
+	c.n.Add(int64(n))
 	return n, err
 }
 
@@ -399,7 +400,7 @@ func (j *importJob) show(l *rejectedLine) error {
 // moved draws the bar and writes the note, now and then. Rejections are on disk
 // before the note says that their items are done.
 func (j *importJob) moved(t transfer.Tally, done int64) error {
-	j.bar.draw(j.in.read, t.Read)
+	j.bar.draw(j.in.read.Load(), t.Read)
 	j.done = done
 	p := j.notePath()
 	if p == "" || time.Since(j.noted) < noteEvery && done < j.note.Done+noteItems {

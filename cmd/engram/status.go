@@ -52,7 +52,7 @@ type spaceStatus struct {
 }
 
 func statusCommand() *cobra.Command {
-	var asJSON bool
+	var asJSON, readyOnly bool
 	var most int
 	c := &cobra.Command{
 		Use:   "status",
@@ -60,14 +60,19 @@ func statusCommand() *cobra.Command {
 		Long: `Show on one page how a server is: its version, since when it runs, whether it is ready, what waits, the
 disk, and of each space the newest record and what waits for its indexes.
 
-The status is 5 when the server is not ready. Where keys are wanted, the key has the scope read for all spaces.`,
+The status is 5 when the server is not ready. Where keys are wanted, the key has the scope read for all spaces;
+--ready alone needs none.`,
 		Example: `  engram status
+  engram status --ready
   engram status --json`,
 		Args: takes(0, 0, ""),
 	}
 	operate(c, func(ctx context.Context, o *operator) error {
 		if most < 1 {
 			return usage("--spaces is %d; it is at least 1", most)
+		}
+		if readyOnly {
+			return o.readyOnly(ctx, c.OutOrStdout())
 		}
 		st, err := o.status(ctx, most)
 		if err != nil {
@@ -82,8 +87,22 @@ The status is 5 when the server is not ready. Where keys are wanted, the key has
 		return nil
 	})
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.Flags().BoolVar(&readyOnly, "ready", false, "say only whether it is ready, for health checks")
 	c.Flags().IntVar(&most, "spaces", 20, "how many spaces are shown")
 	return c
+}
+
+// readyOnly says whether the server takes requests.
+func (o *operator) readyOnly(ctx context.Context, w io.Writer) error {
+	code, body, err := o.page(ctx, "/readyz")
+	if err != nil {
+		return err
+	}
+	if code != http.StatusOK {
+		return failed(exitNotNow, "the server is not ready: %s", refusal("/readyz", code, body).Error())
+	}
+	_, err = fmt.Fprintln(w, "ready")
+	return err
 }
 
 // status asks the server.
