@@ -97,6 +97,7 @@ func (s *Space) load(v *store.View, n *store.Node, o ReadOptions) (m memory.Memo
 	}
 	m.Episode.Entities, m.Episode.Links = nil, nil // what was said once; what holds are the links
 	m.ID, m.Kind, m.Version, m.StoredAt, m.LSN, m.Model, m.Suppressed = n.ID, n.Kind, n.Version, n.Stored, n.LSN, n.Model, n.Suppressed
+	m.Made = len(n.Made) > 0
 	if o.Vector && n.Vector != 0 {
 		if m.Vector, err = v.Vector(s.id, n.Ordinal, n.Vector); err != nil {
 			return m, false, err

@@ -233,6 +233,7 @@ type Memory struct {
 	StoredAt   time.Time // system time of this version
 	LSN        LSN       // of the record that made this version
 	Model      string    // provenance of the vector, "" when there is none
+	Made       bool      // the space's model made the vector of the words
 	Suppressed bool      // kept out of recall and lists
 	LinksOf    []Link    // when they were asked for
 	Versions   []Version // when they were asked for, oldest first

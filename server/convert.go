@@ -261,7 +261,7 @@ func memoryPB(m *memory.Memory) *engramv1.Memory {
 		Id: string(m.ID), Title: m.Title, Text: m.Text, Vector: m.Vector, People: m.People, Tags: m.Tags,
 		Metadata: metadataPB(m.Metadata), Stream: m.Stream, Source: m.Source, Salience: m.Salience, ExpiresAt: optionalTimePB(m.ExpiresAt),
 		Entities: entityRefsPB(m.Entities), Kind: m.Kind.String(), Version: m.Version, StoredAt: timestamppb.New(m.StoredAt),
-		Lsn: uint64(m.LSN), Model: m.Model, Suppressed: m.Suppressed, Place: placePB(m.Place), Fact: factPB(m.Fact),
+		Lsn: uint64(m.LSN), Model: m.Model, VectorMade: m.Made, Suppressed: m.Suppressed, Place: placePB(m.Place), Fact: factPB(m.Fact),
 	}
 	out.HappenedAt, out.Happened = happenedPB(m.Happened)
 	for i := range m.LinksOf {

@@ -165,17 +165,13 @@ func (s *Server) exportStream(w http.ResponseWriter, r *http.Request, c *Call) e
 	if err != nil {
 		return err
 	}
-	vectors, err := truthOf(given, "vectors", true)
-	if err != nil {
-		return err
-	}
 	ctx, release, err := s.stream(r.Context())
 	if err != nil {
 		return err
 	}
 	defer release()
 	out := &lineWriter{w: w, c: c, patience: s.o.WriteTimeout}
-	_, err = transfer.Export(ctx, part{s, c}, out, transfer.ExportOptions{Space: c.Space, NoVectors: !vectors}) // the last line has the digest
+	_, err = transfer.Export(ctx, part{s, c}, out, transfer.ExportOptions{Space: c.Space, Vectors: transfer.Vectors(given["vectors"])}) // the last line has the digest
 	return out.finish(ctx, err)
 }
 

@@ -112,7 +112,7 @@ func TestTransferRefusals(t *testing.T) {
 		{"POST", "/v1/spaces/nowhere/import", 404, "space_not_found", nil},
 		{"GET", "/v1/spaces/default/import", 405, "method_not_allowed", nil},
 		{"POST", "/v1/spaces/default/export", 405, "method_not_allowed", nil},
-		{"GET", "/v1/spaces/default/export?vector=false", 400, "field_unknown", nil},
+		{"GET", "/v1/spaces/default/export?vector=none", 400, "field_unknown", nil},
 		{"GET", "/v1/spaces/default/export?vectors=no", 400, "word_unknown", nil},
 		{"POST", "/v1/spaces/default/import?on_conflict=fight", 400, "word_unknown", nil},
 		{"POST", "/v1/spaces/default/import?durability=never", 400, "word_unknown", nil},

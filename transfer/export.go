@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
+	"github.com/engramdb/engram/embed"
 	"github.com/engramdb/engram/memory"
 	engramv1 "github.com/engramdb/engram/proto/engram/v1"
 )
@@ -17,13 +19,45 @@ import (
 // ExportOptions say what an export has in it. Space is needed.
 type ExportOptions struct {
 	Space string
-	// NoVectors leaves the vectors away, and with them most of the bytes; the
-	// digest is then that of a space without them.
-	NoVectors bool
+	// Vectors says which are written: VectorsGiven (the default), VectorsAll or
+	// VectorsNone.
+	Vectors Vectors
 	// Moved is told after each page: how many lines are written, and about how
 	// many there are. An error ends the export.
 	Moved func(lines, of int64) error
 }
+
+// Vectors says which vectors an export has in it.
+type Vectors string
+
+// The choices of Vectors.
+const (
+	// VectorsGiven are those that callers gave. Those that a model of the engine
+	// makes follow from the texts, come when they come, and are made again.
+	//
+	// BUG(transfer): the API does not say who made a vector, so a space whose model
+	// the engine knows counts as one whose vectors are all made.
+	VectorsGiven Vectors = "given"
+	VectorsAll   Vectors = "all"
+	VectorsNone  Vectors = "none" // and the space that an import makes has its own default
+)
+
+// has says whether the vectors of a space are written.
+func (v Vectors) has(s *engramv1.VectorSettings) (bool, error) {
+	switch v {
+	case "", VectorsGiven:
+		return s.GetDimension() > 0 && !slices.Contains(embed.Names(), s.GetModel()), nil
+	case VectorsAll:
+		return s.GetDimension() > 0, nil
+	case VectorsNone:
+		return false, nil
+	}
+	return false, memory.Invalid("word_unknown", "vectors", "vectors is %.32q; it can be all, given, none", string(v))
+}
+
+// noModel is the model of a space without vectors, where one that says nothing
+// gets the default.
+const noModel = "none"
 
 // exportPage is how many things are read at once, which is the most.
 const exportPage = 1000
@@ -48,8 +82,14 @@ func Export(ctx context.Context, api API, w io.Writer, o ExportOptions) (End, er
 	e.links = n.GetLinks() > 0
 	e.of = int64(n.GetEpisodes() + n.GetEntities() + n.GetLinks())
 	settings := sp.GetSettings()
-	if o.NoVectors {
+	if e.vectors, err = o.Vectors.has(settings.GetVector()); err != nil {
+		return End{}, err
+	}
+	switch {
+	case o.Vectors == VectorsNone:
 		settings.Vector = nil
+	case settings.GetVector().GetDimension() == 0:
+		settings.Vector = &engramv1.VectorSettings{Model: noModel}
 	}
 	if _, err := w.Write(appendHeader(nil, &Header{Version: FormatVersion, Space: sp.GetName(), Settings: settings, LSN: sp.GetLsn()})); err != nil {
 		return End{}, err
@@ -66,14 +106,15 @@ func Export(ctx context.Context, api API, w io.Writer, o ExportOptions) (End, er
 
 // An exporter is one export that runs.
 type exporter struct {
-	api   API
-	w     io.Writer
-	o     ExportOptions
-	links bool // there are any
-	of    int64
-	end   End
-	sums  [][sha256.Size]byte // of the lines; the one thing that grows with the space
-	buf   []byte
+	api     API
+	w       io.Writer
+	o       ExportOptions
+	links   bool // there are any
+	vectors bool // they are written
+	of      int64
+	end     End
+	sums    [][sha256.Size]byte // of the lines; the one thing that grows with the space
+	buf     []byte
 }
 
 // line takes the line that was appended to buf from a place on.
@@ -134,7 +175,7 @@ func (e *exporter) eachEntity(ctx context.Context, each func(*engramv1.Entity) e
 }
 
 func (e *exporter) writeMemories(ctx context.Context) error {
-	return e.eachPage(ctx, !e.o.NoVectors, func(page []*engramv1.Memory) error {
+	return e.eachPage(ctx, e.vectors, func(page []*engramv1.Memory) error {
 		named, err := e.mentions(ctx, page)
 		if err != nil {
 			return err
@@ -219,7 +260,7 @@ func (e *exporter) mentions(ctx context.Context, page []*engramv1.Memory) (map[s
 	}
 	named := map[string][]*engramv1.EntityRef{}
 	err := e.linksOf(ctx, page, func(l *engramv1.Link) {
-		if l.GetRule() != memory.RuleMentions {
+		if l.GetRule() != memory.RuleMentions || strings.HasPrefix(l.GetId(), madeLink) {
 			return
 		}
 		role := l.GetMetadata().GetFields()["role"].GetStringValue()
@@ -232,6 +273,10 @@ func (e *exporter) mentions(ctx context.Context, page []*engramv1.Memory) (map[s
 	}
 	return named, err
 }
+
+// madeLink begins the ids of links that rules make by themselves, from the words
+// of a memory: an import has them made again.
+const madeLink = "~"
 
 // mostIncluded is how many links come along with a memory; of one that has as
 // many the rest is read by itself.

@@ -150,7 +150,7 @@ func (i *Item) parseEnd(body []byte) error {
 }
 
 // readOnly are the fields that only the engine says.
-var readOnly = []string{"kind", "version", "stored_at", "lsn", "retention", "model", "suppressed", "versions"}
+var readOnly = []string{"kind", "version", "stored_at", "lsn", "retention", "model", "suppressed", "versions", "vector_made"}
 
 // parseMemory reads a memory as it is written, or else as it is shown.
 func parseMemory(line []byte) (*engramv1.MemoryInput, error) {

@@ -16,7 +16,8 @@ import (
 )
 
 func exportCommand() *cobra.Command {
-	var noVectors, digestOnly, force bool
+	var digestOnly, force bool
+	var vectors string
 	c := &cobra.Command{
 		Use:   "export [FILE|-]",
 		Short: "Write a space as JSONL, which engram import reads",
@@ -32,7 +33,7 @@ it is whole; - or nothing is stdout.`,
 		Args: takes(0, 1, "FILE"),
 	}
 	client(c, reads, func(ctx context.Context, s *session, args []string) error {
-		x := &exportJob{s: s, bar: newBar(s.errs, 0), o: transfer.ExportOptions{Space: s.space, NoVectors: noVectors}}
+		x := &exportJob{s: s, bar: newBar(s.errs, 0), o: transfer.ExportOptions{Space: s.space, Vectors: transfer.Vectors(vectors)}}
 		x.o.Moved = x.moved
 		switch {
 		case digestOnly && len(args) > 0:
@@ -45,7 +46,7 @@ it is whole; - or nothing is stdout.`,
 		}
 		return x.file(ctx, args[0], force)
 	})
-	c.Flags().BoolVar(&noVectors, "no-vectors", false, "leave the vectors away")
+	oneOf(c, &vectors, "vectors", "given", "which vectors: those that callers gave, also those that a model made of the texts, or none", "given", "all", "none")
 	c.Flags().BoolVar(&digestOnly, "digest", false, "print the counts and the digest alone")
 	c.Flags().BoolVar(&force, "force", false, "write over a file that is there")
 	return c

@@ -143,6 +143,37 @@ func TestSocketActivation(t *testing.T) {
 	}
 }
 
+// TestStopHasADeadline: a request that hangs is cut off at stop_timeout, and the
+// stop is no failure.
+func TestStopHasADeadline(t *testing.T) {
+	p, err := start(t.TempDir(), os.Environ(), readyLine, "serve", "--data", "db", "--listen", "127.0.0.1:0", "--stop-timeout", "50ms")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.kill()
+	conn, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", p.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := conn.Write([]byte("POST /v1/spaces/default/memories HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")); err != nil {
+		t.Fatal(err)
+	}
+	for working := false; !working; { // go test has a time limit
+		body, err := fetch("http://" + p.address + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		working = strings.Contains(body, "\nengram_requests_in_flight 1\n")
+	}
+	if err := p.signal(syscall.SIGTERM); err != nil {
+		t.Errorf("the server ended with %v", err)
+	}
+	if !strings.Contains(p.stderr.String(), "stopped with requests running") {
+		t.Errorf("the log does not say so:\n%s", &p.stderr)
+	}
+}
+
 func put(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -40,7 +42,7 @@ func TestImportKilled(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "big.jsonl"), file.Bytes(), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	p, err := start(dir, os.Environ(), readyLine, "serve", "--data", "db", "--listen", "127.0.0.1:0")
+	p, err := start(dir, os.Environ(), readyLine, "serve", "--data", "db", "--listen", "127.0.0.1:0", "--model", "none")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,6 +87,7 @@ func TestImportKilled(t *testing.T) {
 func killDuring(t *testing.T, dir, address string, batches int) {
 	t.Helper()
 	c := exec.Command("engram", "import", "big.jsonl")
+	started := make(chan struct{})
 	var once sync.Once
 	forward := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: address})
 	forward.ErrorHandler = func(http.ResponseWriter, *http.Request, error) {} // the client is dead
@@ -97,6 +100,7 @@ func killDuring(t *testing.T, dir, address string, batches int) {
 			die := n > batches
 			mu.Unlock()
 			if die {
+				<-started
 				once.Do(func() { _ = c.Process.Kill() })
 			}
 		}
@@ -105,9 +109,15 @@ func killDuring(t *testing.T, dir, address string, batches int) {
 	defer proxy.Close()
 	c.Dir = dir
 	c.Env = append(os.Environ(), "ENGRAM_SERVER="+proxy.URL)
-	out, err := c.CombinedOutput()
-	if err == nil || strings.Contains(string(out), "refused") {
-		t.Fatalf("the import was not killed: %v %s", err, out)
+	var out bytes.Buffer
+	c.Stdout, c.Stderr = &out, &out
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	close(started)
+	err := c.Wait()
+	if err == nil || strings.Contains(out.String(), "refused") {
+		t.Fatalf("the import was not killed: %v %s", err, &out)
 	}
 }
 
@@ -129,7 +139,7 @@ func TestImportOverRestart(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "big.jsonl"), file.Bytes(), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	p, err := start(dir, os.Environ(), readyLine, "serve", "--data", "db", "--listen", "127.0.0.1:0")
+	p, err := start(dir, os.Environ(), readyLine, "serve", "--data", "db", "--listen", "127.0.0.1:0", "--model", "none")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,6 +148,7 @@ func TestImportOverRestart(t *testing.T) {
 	var once sync.Once
 	var mu sync.Mutex
 	n := 0
+	forward.ErrorLog = log.New(io.Discard, "", 0) // that the server is gone is meant
 	again := make(chan *process, 1)
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
@@ -147,7 +158,7 @@ func TestImportOverRestart(t *testing.T) {
 		if die {
 			once.Do(func() {
 				p.kill()
-				next, err := start(dir, os.Environ(), readyLine, "serve", "--data", "db", "--listen", address)
+				next, err := start(dir, os.Environ(), readyLine, "serve", "--data", "db", "--listen", address, "--model", "none")
 				if err != nil {
 					t.Error(err)
 				}

@@ -12,8 +12,8 @@
 // length 1, is nearest to the teacher's vector over a quarter of a million short texts. How much a word weighs comes out
 // of that too: the rows of "the" and "of" are short. It takes 8 MB (int8, a scale a row), and no time to load.
 //
-// The same table is a thesaurus: [Table.Neighbours] gives the words whose rows lie nearest, by which the terms of a query
-// are widened.
+// The same table is a thesaurus: [Table.Thesaurus] gives the stems (or words) whose rows lie nearest, by which the terms of
+// a query are widened.
 //
 // The command embed/distill makes table.bin; PROVENANCE.md says from what. The teacher is all-MiniLM-L6-v2, the texts are
 // the definitions and examples of WordNet: no text that we measure on.
@@ -88,7 +88,7 @@ type Table struct {
 	info  embed.Info
 	about About
 	load  func() (*words, error) // checked at the first use
-	near  cache
+	words func() (*Thesaurus, error)
 }
 
 // words are what a table needs before it can embed.
@@ -96,7 +96,6 @@ type words struct {
 	tokens    *wordpiece.Tokenizer
 	rows      []int8
 	scale     []float32
-	inverse   []float32 // 1 / length of the row of bytes; 0 of one that is not to be a neighbour
 	dimension int
 	first     int
 }
@@ -116,6 +115,7 @@ func Read(file []byte) (*Table, error) {
 		return nil, fmt.Errorf("%w: a table of %+v", embed.ErrUnsupported, a)
 	}
 	t := &Table{about: a, load: sync.OnceValues(func() (*words, error) { return load(f, a) })}
+	t.words = sync.OnceValues(func() (*Thesaurus, error) { return t.Thesaurus(nil) })
 	t.info = embed.Info{Name: a.Name, Version: a.Version, Digest: f.Digest(), Dimension: a.Dimension, MaxTokens: maxTokens}
 	return t, nil
 }
@@ -140,7 +140,6 @@ func load(f *tensors.File, a About) (*words, error) {
 	if w.tokens.Len() != a.Words {
 		return nil, fmt.Errorf("%w: a vocabulary of %d tokens for a table of %d", embed.ErrDamaged, w.tokens.Len(), a.Words)
 	}
-	w.prepareNeighbours()
 	return w, nil
 }
 

@@ -269,7 +269,9 @@ type Memory struct {
 	// True when it is kept out of recall and lists.
 	Suppressed bool `protobuf:"varint,24,opt,name=suppressed,proto3" json:"suppressed,omitempty"`
 	// Its versions, oldest first; only with include=versions.
-	Versions      []*MemoryVersion `protobuf:"bytes,25,rep,name=versions,proto3" json:"versions,omitempty"`
+	Versions []*MemoryVersion `protobuf:"bytes,25,rep,name=versions,proto3" json:"versions,omitempty"`
+	// True when the space's model made the vector of the words; the caller said none.
+	VectorMade    bool `protobuf:"varint,26,opt,name=vector_made,json=vectorMade,proto3" json:"vector_made,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -477,6 +479,13 @@ func (x *Memory) GetVersions() []*MemoryVersion {
 		return x.Versions
 	}
 	return nil
+}
+
+func (x *Memory) GetVectorMade() bool {
+	if x != nil {
+		return x.VectorMade
+	}
+	return false
 }
 
 // One state of a memory in time.
@@ -2332,7 +2341,7 @@ const file_engram_v1_memory_proto_rawDesc = "" +
 	"\x04fact\x18\x0f \x01(\v2\x0f.engram.v1.FactR\x04fact\x120\n" +
 	"\bentities\x18\x10 \x03(\v2\x14.engram.v1.EntityRefR\bentities\x12*\n" +
 	"\x05links\x18\x11 \x03(\v2\x14.engram.v1.LinkDraftR\x05linksB\v\n" +
-	"\t_salience\"\xfe\x06\n" +
+	"\t_salience\"\x9f\a\n" +
 	"\x06Memory\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x12\n" +
@@ -2363,7 +2372,9 @@ const file_engram_v1_memory_proto_rawDesc = "" +
 	"\n" +
 	"suppressed\x18\x18 \x01(\bR\n" +
 	"suppressed\x124\n" +
-	"\bversions\x18\x19 \x03(\v2\x18.engram.v1.MemoryVersionR\bversionsB\v\n" +
+	"\bversions\x18\x19 \x03(\v2\x18.engram.v1.MemoryVersionR\bversions\x12\x1f\n" +
+	"\vvector_made\x18\x1a \x01(\bR\n" +
+	"vectorMadeB\v\n" +
 	"\t_salienceB\f\n" +
 	"\n" +
 	"_retention\"t\n" +
