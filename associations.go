@@ -1,10 +1,13 @@
 package engram
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/bits-and-blooms/bitset"
@@ -28,16 +31,32 @@ import (
 // the space opens. The id of such a link says its rule and ends, so that asking
 // twice makes nothing twice.
 type associations struct {
-	links   *graph.Graph
-	names   *rules.Names                // of entities and titles
-	called  map[memory.Ordinal][]string // what names has of a node
-	people  *rules.Names                // by number
-	numbers map[string]memory.Ordinal   // of people, from 1
-	who     []string                    // by number - 1
-	streams map[string]*stream
-	notes   []note           // by ordinal
-	fresh   []memory.Ordinal // memories that the rules have not been asked about, in order
-	done    chan struct{}    // closed when fresh becomes empty; nil: nobody waits
+	links    *graph.Graph
+	names    *rules.Names                // of entities and titles
+	called   map[memory.Ordinal][]string // what names has of a node
+	entities map[memory.Ordinal]struct{}
+	people   *rules.Names              // by number
+	numbers  map[string]memory.Ordinal // of people, from 1
+	who      []person                  // by number - 1
+	streams  map[string]*stream
+	opened   uint32        // streams so far: the number of the last
+	notes    []note        // by ordinal
+	fresh    []fresh       // versions that the rules have not been asked about, in order
+	resting  bool          // links could not be made a moment ago
+	done     chan struct{} // closed when fresh becomes empty; nil: nobody waits
+}
+
+// fresh is a version of a memory, by the record that made it.
+type fresh struct {
+	node memory.Ordinal
+	lsn  memory.LSN
+}
+
+// person is someone who was there, by name. Whom no memory knows any more is
+// forgotten: the name may have been erased.
+type person struct {
+	name     string
+	memories int
 }
 
 // stream is the living memories of a stream, in order.
@@ -50,7 +69,8 @@ type stream struct {
 type note struct {
 	in         *stream // nil: none
 	name       string  // of the stream
-	asks       bool    // its text has a question mark
+	people     []memory.Ordinal
+	asks       bool // its text has a question mark
 	endsAsking bool
 }
 
@@ -65,7 +85,7 @@ const associateWait = 50 * time.Millisecond
 
 func newAssociations() *associations {
 	return &associations{links: graph.New(), names: rules.NewNames(), called: make(map[memory.Ordinal][]string),
-		people: rules.NewNames(), numbers: make(map[string]memory.Ordinal), streams: make(map[string]*stream)}
+		entities: make(map[memory.Ordinal]struct{}), people: rules.NewNames(), numbers: make(map[string]memory.Ordinal), streams: make(map[string]*stream)}
 }
 
 // put takes in a version of a memory.
@@ -76,13 +96,10 @@ func (a *associations) put(n *store.Node, e *memory.Episode) {
 	if e.Title != "" {
 		a.call(n.Ordinal, rules.Title(e.Title))
 	}
-	for _, p := range e.People {
-		a.person(p)
-	}
 	for int(n.Ordinal) >= len(a.notes) {
 		a.notes = append(a.notes, note{})
 	}
-	x := note{asks: rules.Asks(e.Text), endsAsking: rules.EndsAsking(e.Text)}
+	x := note{people: a.present(e.People), asks: rules.Asks(e.Text), endsAsking: rules.EndsAsking(e.Text)}
 	if e.Stream != "" {
 		x.in, x.name = a.stream(e.Stream), e.Stream
 		i, found := slices.BinarySearch(x.in.members, n.Ordinal)
@@ -91,7 +108,7 @@ func (a *associations) put(n *store.Node, e *memory.Episode) {
 		}
 	}
 	a.notes[n.Ordinal] = x
-	a.fresh = append(a.fresh, n.Ordinal)
+	a.fresh = append(a.fresh, fresh{n.Ordinal, n.LSN})
 }
 
 func (a *associations) call(o memory.Ordinal, name string) {
@@ -100,19 +117,38 @@ func (a *associations) call(o memory.Ordinal, name string) {
 	}
 }
 
-func (a *associations) person(name string) {
-	if a.numbers[name] != 0 {
-		return
+// present counts those who were there, and gives their numbers.
+func (a *associations) present(names []string) (numbers []memory.Ordinal) {
+	for _, name := range names {
+		number := a.numbers[name]
+		if number == 0 {
+			a.who = append(a.who, person{name: name})
+			number = memory.Ordinal(len(a.who))
+			a.numbers[name] = number
+			a.people.Add(name, number)
+		}
+		a.who[number-1].memories++
+		numbers = append(numbers, number)
 	}
-	a.who = append(a.who, name)
-	a.numbers[name] = memory.Ordinal(len(a.who))
-	a.people.Add(name, a.numbers[name])
+	return numbers
+}
+
+func (a *associations) absent(numbers []memory.Ordinal) {
+	for _, number := range numbers {
+		p := &a.who[number-1]
+		if p.memories--; p.memories == 0 {
+			a.people.Remove(p.name, number)
+			delete(a.numbers, p.name)
+			p.name = ""
+		}
+	}
 }
 
 func (a *associations) stream(name string) *stream {
 	s := a.streams[name]
 	if s == nil {
-		s = &stream{number: uint32(len(a.streams) + 1)}
+		a.opened++
+		s = &stream{number: a.opened}
 		a.streams[name] = s
 	}
 	return s
@@ -121,6 +157,7 @@ func (a *associations) stream(name string) *stream {
 // entity takes in a version of an entity.
 func (a *associations) entity(o memory.Ordinal, e *memory.Entity) {
 	a.forget(o)
+	a.entities[o] = struct{}{}
 	a.call(o, e.Name)
 	for _, alias := range e.Aliases {
 		a.call(o, alias)
@@ -133,14 +170,22 @@ func (a *associations) forget(o memory.Ordinal) {
 		a.names.Remove(name, o)
 	}
 	delete(a.called, o)
-	if int(o) >= len(a.notes) || a.notes[o].in == nil {
+	delete(a.entities, o)
+	if int(o) >= len(a.notes) {
 		return
 	}
-	s := a.notes[o].in
-	if i, found := slices.BinarySearch(s.members, o); found {
-		s.members = slices.Delete(s.members, i, i+1)
-	}
+	x := a.notes[o]
 	a.notes[o] = note{}
+	a.absent(x.people)
+	if x.in == nil {
+		return
+	}
+	if i, found := slices.BinarySearch(x.in.members, o); found {
+		x.in.members = slices.Delete(x.in.members, i, i+1)
+	}
+	if len(x.in.members) == 0 {
+		delete(a.streams, x.name)
+	}
 }
 
 // end takes out a node and its links.
@@ -183,16 +228,19 @@ func (t *tower) entity(v *store.View, n *store.Node) error {
 	return nil
 }
 
-// findMissing lists the living slots that have no vector yet.
+// findMissing lists the living slots that have no vector yet, suppressed ones too:
+// they may be shown again.
 func (t *tower) findMissing() {
-	if t.model == nil {
+	t.lacking = lacking{}
+	if t.model == nil || t.space.db.opts.ReadOnly {
 		return
 	}
-	t.missing = nil
-	live, _ := t.facets.Visible(t.facets.Newest(), time.Time{})
-	for i, ok := live.NextSet(0); ok; i, ok = live.NextSet(i + 1) {
-		if int(i) >= len(t.at) || t.at[i] == 0 {
-			t.missing = append(t.missing, uint32(i))
+	for slot := range t.facets.Next() {
+		if int(slot) < len(t.at) && t.at[slot] != 0 {
+			continue
+		}
+		if row, ok := t.facets.At(slot); ok && row.Died == 0 {
+			t.lacking.add(slot)
 		}
 	}
 }
@@ -225,13 +273,23 @@ func (t *tower) associate(ctx context.Context, v *store.View) error {
 		return err
 	}
 	a.fresh = nil
-	for _, n := range nodes {
-		if n.LSN > done && n.Kind != memory.KindEntity {
-			a.fresh = append(a.fresh, n.Ordinal)
-		}
+	if !t.space.db.opts.ReadOnly {
+		a.fresh = freshAfter(nodes, done)
 	}
 	t.assoc = a
 	return nil
+}
+
+// freshAfter lists the memories whose version is younger than a record, in the order
+// of the journal.
+func freshAfter(nodes []*store.Node, done memory.LSN) (list []fresh) {
+	for _, n := range nodes {
+		if n.LSN > done && n.Kind != memory.KindEntity {
+			list = append(list, fresh{n.Ordinal, n.LSN})
+		}
+	}
+	slices.SortFunc(list, func(a, b fresh) int { return cmp.Compare(a.lsn, b.lsn) })
+	return list
 }
 
 // read takes in a node and its head.
@@ -276,22 +334,37 @@ func associatedUpTo(v *store.View, id memory.SpaceID) (lsn memory.LSN, err error
 
 // waitAssociated waits a little for the links of what is in the indexes.
 func (t *tower) waitAssociated(ctx context.Context) {
-	t.mu.Lock()
-	if t.assoc == nil || len(t.assoc.fresh) == 0 {
-		t.mu.Unlock()
+	done := t.associating()
+	if done == nil {
 		return
+	}
+	wake(t.space.db.towers.fresh)
+	select {
+	case <-done:
+	case <-t.gone:
+	case <-t.space.db.opts.Clock.After(associateWait):
+	case <-ctx.Done():
+	}
+}
+
+// associating gives what is closed when all links are made; nil when they are, or
+// cannot be made at present.
+func (t *tower) associating() chan struct{} {
+	t.mu.RLock()
+	idle := t.assoc == nil || len(t.assoc.fresh) == 0 || t.assoc.resting
+	t.mu.RUnlock()
+	if idle {
+		return nil // without keeping other recalls out
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.assoc.fresh) == 0 || t.assoc.resting {
+		return nil
 	}
 	if t.assoc.done == nil {
 		t.assoc.done = make(chan struct{})
 	}
-	done := t.assoc.done
-	t.mu.Unlock()
-	wake(t.space.db.towers.fresh)
-	select {
-	case <-done:
-	case <-t.space.db.opts.Clock.After(associateWait):
-	case <-ctx.Done():
-	}
+	return t.assoc.done
 }
 
 // associateAll makes links while there are memories that the rules have not been
@@ -303,49 +376,79 @@ func (db *DB) associateAll() {
 		case <-db.run.stop:
 			return
 		}
-		for _, t := range db.towers.open() {
-			if err := db.associateTower(t); err != nil && !db.run.closing() {
-				db.opts.Logger.Warn("links are delayed", "space", t.space.name, "error", err)
-			}
-		}
+		db.inTurns(db.associatePart)
 	}
 }
 
-func (db *DB) associateTower(t *tower) error {
-	select {
-	case <-t.opened:
-	default:
-		return nil // it says so when it has opened
+// associatePart makes some of a space's links; it says whether there may be more to
+// make.
+func (db *DB) associatePart(t *tower) bool {
+	if db.opts.ReadOnly || t.space.dropped.Load() {
+		return false
 	}
-	if t.err != nil || db.opts.ReadOnly {
-		return nil
+	part := t.freshPart()
+	if len(part) == 0 {
+		return false
 	}
-	for !db.run.closing() && !t.space.dropped.Load() {
-		part := t.freshPart()
-		if len(part) == 0 {
-			return nil
-		}
-		if err := t.linkPart(part); err != nil {
-			return err
-		}
+	err := t.linkPart(part)
+	t.mu.Lock()
+	t.assoc.settle(len(part), err != nil)
+	t.mu.Unlock()
+	if err == nil {
+		return true
 	}
-	return nil
+	if !db.run.closing() {
+		db.opts.Logger.Warn("links are delayed", "space", t.space.name, "error", err)
+		db.later("associate later", t.associateAgain)
+	}
+	return false
+}
+
+// associateAgain ends the rest after a failure.
+func (t *tower) associateAgain() {
+	t.mu.Lock()
+	t.assoc.resting = false
+	t.mu.Unlock()
+	wake(t.space.db.towers.fresh)
+}
+
+// settle takes the first of the fresh list off when their links are committed. Who
+// waits for all links is told when they are there, and when they will be late.
+func (a *associations) settle(n int, failed bool) {
+	a.resting = failed
+	if !failed {
+		a.fresh = a.fresh[n:]
+	}
+	if len(a.fresh) == 0 {
+		a.fresh = nil
+	}
+	if a.done != nil && (failed || a.fresh == nil) {
+		close(a.done)
+		a.done = nil
+	}
 }
 
 // freshPart is the next memories to ask about; they leave the list once their
 // links are committed.
-func (t *tower) freshPart() []memory.Ordinal {
+func (t *tower) freshPart() []fresh {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	if t.assoc == nil {
+	if t.assoc == nil || t.assoc.resting {
 		return nil
 	}
 	return slices.Clone(t.assoc.fresh[:min(associateStep, len(t.assoc.fresh))])
 }
 
-// linkPart asks the rules about memories and commits what they propose.
-func (t *tower) linkPart(part []memory.Ordinal) error {
-	links, upTo, err := t.proposals(part)
+// asked is a version and the links that the rules propose for it.
+type asked struct {
+	node  *store.Node
+	links []*store.Link
+}
+
+// linkPart asks the rules about memories and commits what they propose, and that they
+// have been asked up to the last of them.
+func (t *tower) linkPart(part []fresh) error {
+	all, err := t.proposals(part)
 	if err != nil {
 		return err
 	}
@@ -354,34 +457,53 @@ func (t *tower) linkPart(part []memory.Ordinal) error {
 		if s.dropped.Load() {
 			return spaceNotFound(s.name)
 		}
-		for _, l := range links {
-			if err := placeProposal(tx, l); err != nil {
+		for _, a := range all {
+			if err := a.place(tx); err != nil {
 				return err
 			}
 		}
-		if upTo == 0 {
-			return nil
-		}
-		return tx.PutSetting(settingAssociated, store.Encode(upTo))
+		return tx.PutSetting(settingAssociated, store.Encode(part[len(part)-1].lsn))
 	}})
 	if err != nil {
 		return err
 	}
-	if err := t.catchUp(everything); err != nil { // the next memory is asked about with these links in place
+	return t.catchUp(everything) // the next memory is asked about with these links in place
+}
+
+// place adds the links that were proposed for a version, if it still stands: of one
+// that was changed meanwhile the rules are asked again.
+func (a asked) place(tx *store.Tx) error {
+	n, err := tx.NodeIfLives(a.node.Ordinal)
+	if err != nil || n == nil || n.Version != a.node.Version {
 		return err
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	a := t.assoc
-	a.fresh = a.fresh[len(part):]
-	if len(a.fresh) == 0 {
-		a.fresh = nil
-		if a.done != nil {
-			close(a.done)
-			a.done = nil
+	if n.Version > 1 {
+		if err := a.endOutdated(tx); err != nil {
+			return err
+		}
+	}
+	for _, l := range a.links {
+		if err := placeProposal(tx, l); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// endOutdated takes out what the rules have read in an earlier version and do not read
+// in this one. Links that others have drawn stay.
+func (a asked) endOutdated(tx *store.Tx) error {
+	ids, err := tx.LinkIDs(a.node.Ordinal)
+	if err != nil {
+		return err
+	}
+	ids = slices.DeleteFunc(ids, func(id memory.ID) bool {
+		return !readIn(id, a.node.Ordinal) || slices.ContainsFunc(a.links, func(l *store.Link) bool { return l.ID == id })
+	})
+	if len(ids) == 0 {
+		return nil
+	}
+	return tx.EndLinks(ids)
 }
 
 // placeProposal adds a link that a rule proposed, unless it stands or an end of it
@@ -404,38 +526,41 @@ func placeProposal(tx *store.Tx, l *store.Link) error {
 	return tx.PutLink(l, nil, nil)
 }
 
-// proposals asks the rules about memories as they stand; upTo is the newest record
-// of them.
-func (t *tower) proposals(part []memory.Ordinal) (links []*store.Link, upTo memory.LSN, err error) {
+// proposals asks the rules about memories as they stand. What was changed since it
+// came to the list comes again. A suppressed memory has its links like any other: no
+// recall goes along them until it is shown again.
+func (t *tower) proposals(part []fresh) (all []asked, err error) {
 	v, err := t.space.view()
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	defer v.Close()
-	for _, o := range part {
-		n, err := v.Node(t.space.id, o)
+	for _, f := range part {
+		n, err := v.Node(t.space.id, f.node)
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
-		if n == nil {
+		if n == nil || n.LSN != f.lsn {
 			continue
 		}
-		upTo = max(upTo, n.LSN)
 		m, found, err := t.space.load(v, n, ReadOptions{})
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
-		if !found || n.Suppressed {
-			continue
-		}
-		t.mu.RLock()
-		proposed := rules.Set{}.Propose(&m.Episode, lookup{known{t, o}, v})
-		t.mu.RUnlock()
-		for _, p := range proposed {
-			links = append(links, linkOf(o, p))
+		if found {
+			all = append(all, asked{n, t.propose(v, f.node, &m.Episode)})
 		}
 	}
-	return links, upTo, nil
+	return all, nil
+}
+
+func (t *tower) propose(v *store.View, o memory.Ordinal, e *memory.Episode) (links []*store.Link) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for _, p := range (rules.Set{}).Propose(e, lookup{known{t, o}, v}) {
+		links = append(links, linkOf(o, p))
+	}
+	return links
 }
 
 // linkOf is the link of a proposal. Its id says what made it.
@@ -445,6 +570,23 @@ func linkOf(o memory.Ordinal, p rules.Proposal) *store.Link {
 		from, to = to, from
 	}
 	return &store.Link{ID: memory.ID(fmt.Sprintf("~%s~%d~%d", p.Rule, from, to)), From: from, To: to, Type: p.Type, Weight: p.Weight, Rule: p.Rule}
+}
+
+// readIn says whether a link is one that a rule reads in a node's own content: what it
+// mentions, who and what place it shares, what comes before it. See linkOf.
+func readIn(id memory.ID, o memory.Ordinal) bool {
+	part := strings.Split(string(id), "~")
+	if len(part) != 4 || part[0] != "" {
+		return false
+	}
+	self := strconv.FormatUint(uint64(o), 10)
+	switch part[1] {
+	case rules.RuleNext, rules.RuleAnswer:
+		return part[3] == self
+	case rules.RuleMentions, rules.RulePeople, rules.RulePlace, rules.RuleShares:
+		return part[2] == self
+	}
+	return false
 }
 
 // known answers what the rules and recall ask about an open space. Its methods are
@@ -458,10 +600,16 @@ type known struct {
 func (k known) seen(o memory.Ordinal) bool {
 	slot, ok := k.t.facets.Live(o)
 	if !ok {
-		return len(k.t.assoc.called[o]) > 0 // an entity has no slot
+		return k.Carries(o)
 	}
 	row, _ := k.t.facets.At(slot)
 	return !row.Suppressed
+}
+
+// Carries says whether a node is an entity, which has no slot.
+func (k known) Carries(o memory.Ordinal) bool {
+	_, ok := k.t.assoc.entities[o]
+	return ok
 }
 
 // Previous is the memory before it in a stream.
@@ -514,12 +662,21 @@ func (k known) before(f *memory.Filter) memory.Ordinal {
 	}
 	selected, _ := k.t.facets.Select(f, k.t.applied, k.t.space.db.Now())
 	at, ok := selected.PreviousSet(uint(slot - 1))
-	if !ok {
-		return 0
+	for looked := 0; ok && looked < beforeLooked; looked++ {
+		row, _ := k.t.facets.At(uint32(at))
+		if row.Ordinal < k.self {
+			return row.Ordinal
+		}
+		if at == 0 {
+			break
+		}
+		at, ok = selected.PreviousSet(at - 1) // it came later, and was changed
 	}
-	row, _ := k.t.facets.At(uint32(at))
-	return row.Ordinal
+	return 0
 }
+
+// beforeLooked bounds how many memories are passed over that came later.
+const beforeLooked = 1000
 
 // Stream is the number of a memory's stream; 0: none.
 func (k known) Stream(o memory.Ordinal) uint32 {
@@ -540,7 +697,7 @@ func (k known) PeopleIn(cue string) *bitset.BitSet {
 	var all *bitset.BitSet
 	k.t.assoc.people.Find(cue, func(m rules.Mention) bool {
 		for _, number := range m.Nodes {
-			f := &memory.Filter{People: []string{k.t.assoc.who[number-1]}}
+			f := &memory.Filter{People: []string{k.t.assoc.who[number-1].name}}
 			selected, _ := k.t.facets.Select(f, k.t.applied, k.t.space.db.Now())
 			if all == nil {
 				all = bitset.New(selected.Len())

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bits-and-blooms/bitset"
+
 	"github.com/engramdb/engram/embed"
 	"github.com/engramdb/engram/memory"
 	"github.com/engramdb/engram/store"
@@ -27,8 +29,15 @@ const ModelNone = "none"
 // embedStep is how many texts are embedded before their vectors are committed.
 const embedStep = 16
 
-// embedRetry is how long a model that failed is left alone.
+// embedRetry is how long a space is left alone after its model, or its rules, failed.
 const embedRetry = 5 * time.Second
+
+// embedTimeout is how long a model may take for embedStep texts: one that hangs must
+// not keep the texts of other spaces waiting for ever.
+const embedTimeout = time.Minute
+
+// cueTimeout is how long a recall waits for the vector of its cue.
+const cueTimeout = 2 * time.Second
 
 // vectorWait is how long a batch waits for the vectors of its texts: a writer of
 // many is slowed to about the model's speed for that long, so that what it asks
@@ -117,11 +126,65 @@ func embedded(e *memory.Episode) string {
 // embeddable says whether a memory has words for a model.
 func embeddable(e *memory.Episode) bool { return e.Text != "" || e.Title != "" || e.Fact != nil }
 
-// pendingVectors is how many living memories lack a vector.
+// lacking are the living slots that have no vector yet; tower.mu guards it.
+type lacking struct {
+	queue   []uint32      // to be taken, in order
+	slots   bitset.BitSet // in the queue or under way
+	step    int           // how many to take next; 0: embedStep
+	resting bool          // the model failed a moment ago
+	news    chan struct{} // closed when something has changed; nil: nobody waits
+}
+
+func (l *lacking) add(slot uint32) {
+	l.queue = append(l.queue, slot)
+	l.slots.Set(uint(slot))
+}
+
+// take gives the next slots; they are under way until settled.
+func (l *lacking) take() []uint32 {
+	if l.resting {
+		return nil
+	}
+	if l.step == 0 {
+		l.step = embedStep
+	}
+	n := min(l.step, len(l.queue))
+	slots := slices.Clone(l.queue[:n])
+	l.queue = l.queue[n:]
+	if len(l.queue) == 0 {
+		l.queue = nil
+	}
+	return slots
+}
+
+// settle ends what take began. Slots that failed go to the end, and fewer are taken
+// next: so a text that a model cannot bear is alone in the end, and holds up no other.
+func (l *lacking) settle(slots []uint32, failed bool) {
+	l.resting = failed
+	if failed {
+		l.queue = append(l.queue, slots...)
+		l.step = max(1, len(slots)/2)
+	} else {
+		for _, slot := range slots {
+			l.slots.Clear(uint(slot))
+		}
+		l.step = min(embedStep, 2*l.step)
+	}
+	l.tell()
+}
+
+func (l *lacking) tell() {
+	if l.news != nil {
+		close(l.news)
+		l.news = nil
+	}
+}
+
+// pendingVectors is how many slots lack a vector that is to come.
 func (t *tower) pendingVectors() int {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return len(t.missing)
+	return int(t.lacking.slots.Count())
 }
 
 // embedAll makes vectors while there are texts without one.
@@ -135,58 +198,85 @@ func (db *DB) embedAll() {
 		case <-db.run.stop:
 			return
 		}
+		db.inTurns(func(t *tower) bool { return db.embedPart(ctx, t) })
+	}
+}
+
+// inTurns lets every open space do a part of its work after the other until none has
+// more: so a space with a long backlog does not keep others waiting.
+func (db *DB) inTurns(part func(*tower) bool) {
+	for more := true; more && !db.run.closing(); {
+		more = false
 		for _, t := range db.towers.open() {
-			if err := db.embedTower(ctx, t); err != nil && ctx.Err() == nil {
-				db.opts.Logger.Warn("vectors are delayed", "space", t.space.name, "error", err)
-				db.embedLater()
+			if !db.towers.use(t) {
+				continue
 			}
+			more = part(t) || more
+			db.towers.release(t)
 		}
 	}
 }
 
-// embedLater looks again after a while.
-func (db *DB) embedLater() {
-	db.run.start("embed later", func() {
+// later does something after a while, unless the database closes first.
+func (db *DB) later(name string, f func()) {
+	db.run.start(name, func() {
 		select {
 		case <-db.opts.Clock.After(embedRetry):
-			wake(db.towers.texts)
+			f()
 		case <-db.run.stop:
 		}
 	})
 }
 
-// embedTower makes one space's missing vectors.
-func (db *DB) embedTower(ctx context.Context, t *tower) error {
-	select {
-	case <-t.opened:
-	default:
-		return nil // it says so when it has opened
-	}
-	for t.err == nil && t.model != nil && ctx.Err() == nil && !t.space.dropped.Load() {
-		slots := t.takeMissing(embedStep)
-		if len(slots) == 0 {
-			return nil
+// within gives a context that ends after d by the database's clock, or when it closes.
+func (db *DB) within(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	after := db.opts.Clock.After(d)
+	started := db.run.startUnlessClosing("within", func() {
+		select {
+		case <-after:
+		case <-ctx.Done():
+		case <-db.run.stop:
 		}
-		if err := t.embedSlots(ctx, slots); err != nil {
-			t.mu.Lock()
-			t.missing = append(slots, t.missing...)
-			t.mu.Unlock()
-			return err
-		}
+		cancel()
+	})
+	if !started {
+		cancel()
 	}
-	return ctx.Err()
+	return ctx, cancel
 }
 
-func (t *tower) takeMissing(n int) []uint32 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	n = min(n, len(t.missing))
-	slots := slices.Clone(t.missing[:n])
-	t.missing = t.missing[n:]
-	if len(t.missing) == 0 {
-		t.missing = nil
+// embedPart makes some of a space's vectors; it says whether there may be more to make.
+func (db *DB) embedPart(ctx context.Context, t *tower) bool {
+	if t.model == nil || t.space.dropped.Load() {
+		return false
 	}
-	return slots
+	t.mu.Lock()
+	slots := t.lacking.take()
+	t.mu.Unlock()
+	if len(slots) == 0 {
+		return false
+	}
+	err := t.embedSlots(ctx, slots)
+	t.mu.Lock()
+	t.lacking.settle(slots, err != nil)
+	t.mu.Unlock()
+	if err == nil {
+		return true
+	}
+	if ctx.Err() == nil {
+		db.opts.Logger.Warn("vectors are delayed", "space", t.space.name, "error", err)
+		db.later("embed later", t.embedAgain)
+	}
+	return false
+}
+
+// embedAgain ends the rest after a failure.
+func (t *tower) embedAgain() {
+	t.mu.Lock()
+	t.lacking.resting = false
+	t.mu.Unlock()
+	wake(t.space.db.towers.texts)
 }
 
 // wanting is one version whose vector is to be made.
@@ -202,11 +292,11 @@ func (t *tower) embedSlots(ctx context.Context, slots []uint32) error {
 	if err != nil || len(texts) == 0 {
 		return err
 	}
-	vectors, err := embedTexts(ctx, t.model, texts)
+	s := t.space
+	vectors, err := s.embedTexts(ctx, t.model, texts)
 	if err != nil {
 		return err
 	}
-	s := t.space
 	model := provenance(t.model.Info())
 	_, err = s.db.shard.Commit(ctx, &store.Write{Space: s.id, Decide: func(tx *store.Tx) error {
 		if s.dropped.Load() {
@@ -244,6 +334,7 @@ func (t *tower) textsOf(slots []uint32) ([]wanting, error) {
 		return nil, err
 	}
 	defer v.Close()
+	now := t.space.db.Now()
 	var texts []wanting
 	for _, o := range ordinals {
 		n, err := v.Node(t.space.id, o)
@@ -264,7 +355,8 @@ func (t *tower) textsOf(slots []uint32) ([]wanting, error) {
 		if err != nil {
 			return nil, damaged(t.space, n, err)
 		}
-		if embeddable(&e) {
+		over := e.ExpiresAt != nil && !e.ExpiresAt.After(now) // nobody will ask for it, and it is not to be shown to others
+		if embeddable(&e) && !over {
 			texts = append(texts, wanting{n, embedded(&e)})
 		}
 	}
@@ -272,7 +364,7 @@ func (t *tower) textsOf(slots []uint32) ([]wanting, error) {
 }
 
 // embedTexts embeds texts; one that has nothing to embed gets no vector.
-func embedTexts(ctx context.Context, m embed.Model, texts []wanting) ([][]float32, error) {
+func (s *Space) embedTexts(ctx context.Context, m embed.Model, texts []wanting) ([][]float32, error) {
 	vectors := make([][]float32, len(texts))
 	at := make([]int, len(texts))
 	words := make([]string, len(texts))
@@ -280,14 +372,14 @@ func embedTexts(ctx context.Context, m embed.Model, texts []wanting) ([][]float3
 		at[i], words[i] = i, x.text
 	}
 	for len(words) > 0 {
-		made, err := m.Embed(ctx, words)
+		made, err := s.embed(ctx, m, words, embedTimeout)
 		var bad *embed.TextError
-		if errors.As(err, &bad) && bad.Index < len(words) {
+		if errors.As(err, &bad) && bad.Index >= 0 && bad.Index < len(words) {
 			at, words = slices.Delete(at, bad.Index, bad.Index+1), slices.Delete(words, bad.Index, bad.Index+1)
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("embed: %w", err)
+			return nil, err
 		}
 		for i, v := range made {
 			vectors[at[i]] = v
@@ -295,6 +387,29 @@ func embedTexts(ctx context.Context, m embed.Model, texts []wanting) ([][]float3
 		return vectors, nil
 	}
 	return vectors, nil
+}
+
+// embed asks a model, and believes its answer only as far as a caller's: a server may
+// send another number of vectors, of another dimension, with NaN in them.
+func (s *Space) embed(ctx context.Context, m embed.Model, words []string, most time.Duration) ([][]float32, error) {
+	ctx, cancel := s.db.within(ctx, most)
+	defer cancel()
+	made, err := m.Embed(ctx, words)
+	if err != nil {
+		return nil, fmt.Errorf("embed: %w", err)
+	}
+	if len(made) != len(words) {
+		return nil, fmt.Errorf("embed: the model made %d vectors of %d texts", len(made), len(words))
+	}
+	for _, v := range made {
+		if len(v) == 0 {
+			return nil, errors.New("embed: the model made an empty vector")
+		}
+		if err := memory.CheckVectorFor("vector", v, s.name, s.Settings().Vector); err != nil {
+			return nil, fmt.Errorf("embed: the model made what is no vector of the space: %w", err)
+		}
+	}
+	return made, nil
 }
 
 // cueVector embeds the words of a cue that brings no vector. A model that fails
@@ -307,9 +422,9 @@ func (s *Space) cueVector(ctx context.Context, c *memory.Cue) {
 	if m == nil {
 		return
 	}
-	vs, err := m.Embed(ctx, []string{c.Text})
+	vs, err := s.embed(ctx, m, []string{c.Text}, cueTimeout)
 	if err != nil {
-		if !errors.Is(err, embed.ErrEmpty) {
+		if !errors.Is(err, embed.ErrEmpty) && ctx.Err() == nil {
 			s.db.opts.Logger.Warn("the cue is recalled by its words alone", "space", s.name, "error", err)
 		}
 		return
@@ -318,72 +433,86 @@ func (s *Space) cueVector(ctx context.Context, c *memory.Cue) {
 }
 
 // waitVector waits until a version has its vector, has none coming, or no longer
-// stands; it says whether it still lacks one when ctx ends.
-func (s *Space) waitVector(ctx context.Context, id memory.ID, version uint32) (pending bool, err error) {
-	t, err := s.tower(ctx) // vectors are made while the space is open
-	if err != nil {
-		return true, err
-	}
-	defer s.db.towers.release(t)
-	for {
-		n, lsn, err := s.nodeAndLSN(id)
-		if err != nil || n == nil || n.Version != version || n.Vector != 0 {
-			return false, err
+// stands; it says whether one is still to come when ctx ends. With hasty it does not
+// wait for a model that fails. The version is stored: nothing here is an error.
+func (s *Space) waitVector(ctx context.Context, w *Written, hasty bool) (pending bool) {
+	for ctx.Err() == nil {
+		t, err := s.current(ctx) // vectors are made while the space is open
+		if err != nil {
+			return true
 		}
-		if s.WaitFor(ctx, lsn+1) != nil {
-			return true, nil
+		news, err := t.lacks(w, hasty)
+		if err == nil && news != nil {
+			select {
+			case <-news:
+			case <-t.gone: // dropped, or built anew
+			case <-ctx.Done():
+			case <-s.db.run.stop:
+			}
+		}
+		s.db.towers.release(t)
+		if err != nil || news == nil {
+			return err != nil
 		}
 	}
+	return true
 }
 
-func (s *Space) nodeAndLSN(id memory.ID) (*store.Node, memory.LSN, error) {
+// errResting says that the model failed a moment ago.
+var errResting = errors.New("the model rests")
+
+// lacks says whether a version lacks a vector that is to come: by a channel that is
+// closed when it should be asked again, else nil.
+func (t *tower) lacks(w *Written, hasty bool) (news chan struct{}, err error) {
+	n, err := t.space.nodeOf(w.ID)
+	if err != nil || n == nil || n.Version != w.Version || n.Vector != 0 {
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	slot, ok := t.facets.Live(n.Ordinal)
+	if !ok || !t.lacking.slots.Test(uint(slot)) {
+		return nil, nil
+	}
+	if hasty && t.lacking.resting {
+		return nil, errResting
+	}
+	if t.lacking.news == nil {
+		t.lacking.news = make(chan struct{})
+	}
+	return t.lacking.news, nil
+}
+
+func (s *Space) nodeOf(id memory.ID) (*store.Node, error) {
 	v, err := s.view()
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	defer v.Close()
-	m, err := v.Meta(s.id)
-	if err != nil {
-		return nil, 0, err
-	}
-	n, err := v.Lookup(s.id, id)
-	return n, m.LSN, err
+	return v.Lookup(s.id, id)
 }
 
 // waitPending waits for the vector of a write, if one is to come.
-func (s *Space) waitPending(ctx context.Context, w *Written) error {
-	if len(w.Pending) == 0 {
-		return nil
-	}
-	pending, err := s.waitVector(ctx, w.ID, w.Version)
-	if err == nil && !pending {
+func (s *Space) waitPending(ctx context.Context, w *Written, hasty bool) {
+	if len(w.Pending) > 0 && !s.waitVector(ctx, w, hasty) {
 		w.Pending = nil
 	}
-	return err
 }
 
-// waitBatch waits for the vectors of a batch: they are made in order, so the last
-// one stands for all. Without WaitVector it waits no longer than vectorWait.
-func (s *Space) waitBatch(ctx context.Context, b *BatchWritten, o WriteOptions) error {
-	last := -1
-	for i := range b.Items {
-		if b.Items[i].Err == nil && len(b.Items[i].Pending) > 0 {
-			last = i
-		}
-	}
-	if last < 0 || b.Replayed {
-		return nil
+// waitBatch waits for the vectors of a batch. Without WaitVector it waits no longer
+// than vectorWait, and not for a model that fails.
+func (s *Space) waitBatch(ctx context.Context, b *BatchWritten, o WriteOptions) {
+	if b.Replayed && !o.WaitVector {
+		return
 	}
 	if !o.WaitVector {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, vectorWait)
+		ctx, cancel = s.db.within(ctx, vectorWait)
 		defer cancel()
 	}
-	if err := s.waitPending(ctx, &b.Items[last].Written); err != nil || len(b.Items[last].Pending) > 0 {
-		return err
+	for i := range slices.Backward(b.Items) { // the last one is made last, more often than not
+		if it := &b.Items[i]; it.Err == nil {
+			s.waitPending(ctx, &it.Written, !o.WaitVector)
+		}
 	}
-	for i := range b.Items {
-		b.Items[i].Pending = nil
-	}
-	return nil
 }

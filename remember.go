@@ -40,7 +40,7 @@ func (s *Space) remember(ctx context.Context, e memory.Episode, o WriteOptions) 
 	})
 	w.Replayed = c.Replayed
 	if err == nil && o.WaitVector {
-		err = s.waitPending(ctx, &w)
+		s.waitPending(ctx, &w, false)
 	}
 	return w, err
 }
@@ -77,7 +77,7 @@ func (s *Space) openSoon() {
 	if !s.db.towers.room(s.db.opts.MaxOpenSpaces) {
 		return
 	}
-	s.db.run.start("open space", func() {
+	s.db.run.startUnlessClosing("open space", func() {
 		if t, err := s.tower(context.Background()); err == nil {
 			s.db.towers.release(t)
 		} // whoever recalls is told what is wrong
@@ -94,6 +94,7 @@ type prepared struct {
 	payload store.Payload
 	digest  []byte
 	in      *indexed
+	follows bool // a model makes its vector later
 }
 
 func (s *Space) prepare(e memory.Episode) (*prepared, error) {
@@ -113,6 +114,7 @@ func (s *Space) prepare(e memory.Episode) (*prepared, error) {
 		return nil, fmt.Errorf("encode memory: %w", err)
 	}
 	p.digest = p.payload.Digest()
+	p.follows = len(e.Vector) == 0 && embeddable(&e) && s.db.modelOf(settings) != nil
 	p.in, err = s.index(&e)
 	return p, err
 }
@@ -380,7 +382,7 @@ func (pl *plan) place(tx *store.Tx) (Written, error) {
 		return Written{}, err
 	}
 	w := Written{ID: n.ID, LSN: n.LSN, Version: n.Version, StoredAt: n.Stored, Outcome: pl.outcome}
-	if n.Vector == 0 && embeddable(p.episode) && p.space.db.modelOf(p.space.Settings()) != nil {
+	if n.Vector == 0 && p.follows {
 		w.Pending = []string{PendingVector}
 	}
 	return w, nil
@@ -600,7 +602,7 @@ func (s *Space) rememberBatch(ctx context.Context, es []memory.Episode, partial 
 		},
 	})
 	if err == nil {
-		err = s.waitBatch(ctx, &b, o)
+		s.waitBatch(ctx, &b, o)
 	}
 	return b, err
 }

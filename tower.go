@@ -32,7 +32,8 @@ type tower struct {
 	used    atomic.Int64 // unix nanoseconds of the last use, by the database's clock
 	holders int          // guarded by towers.mu: users that keep it from closing
 	opened  chan struct{}
-	err     error // set before opened is closed: why it could not open
+	gone    chan struct{} // closed when another takes its place, or none
+	err     error         // set before opened is closed: why it could not open
 
 	queue struct {
 		sync.Mutex
@@ -47,7 +48,7 @@ type tower struct {
 	words   *text.Index
 	vectors *ann.Flat     // nil: the space holds none
 	at      []uint32      // slot -> version under which its vector lies; 0 is none
-	missing []uint32      // slots whose vector the model has still to make, in order
+	lacking lacking       // slots whose vector the model has still to make
 	assoc   *associations // nil: the engine makes no links here
 	applied memory.LSN
 	failed  error // a change that could not be followed: the tower is of no use
@@ -66,7 +67,7 @@ func newTower(s *Space) (*tower, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open space %q: %w", s.name, err)
 	}
-	t := &tower{space: s, analyzer: a, model: s.db.modelOf(s.Settings()), opened: make(chan struct{})}
+	t := &tower{space: s, analyzer: a, model: s.db.modelOf(s.Settings()), opened: make(chan struct{}), gone: make(chan struct{})}
 	t.clear()
 	return t, nil
 }
@@ -79,7 +80,7 @@ func (t *tower) clear() {
 	if v := t.space.Settings().Vector; v.Dimension > 0 {
 		t.vectors = ann.NewFlat(v.Dimension, v.Metric)
 	}
-	t.at, t.missing, t.assoc, t.applied, t.saved = nil, nil, nil, 0, 0
+	t.at, t.lacking, t.assoc, t.applied, t.saved = nil, lacking{}, nil, 0, 0
 }
 
 func (t *tower) indexes() recall.Indexes {
@@ -155,6 +156,7 @@ func (t *tower) apply(part []store.Published) error {
 		}
 	}
 	t.purgeLocked()
+	t.lacking.tell() // who waits for a vector may wait for a version that has gone
 	return nil
 }
 
@@ -297,7 +299,7 @@ func (t *tower) put(n *store.Node, in *indexed) {
 		t.vectors.Put(slot, e.Vector)
 	}
 	if t.model != nil && n.Vector == 0 && embeddable(e) {
-		t.missing = append(t.missing, slot)
+		t.lacking.add(slot)
 	}
 }
 
@@ -377,12 +379,36 @@ func wake(c chan struct{}) {
 func (ts *towers) haveWork(t *tower) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	if len(t.missing) > 0 {
+	if len(t.lacking.queue) > 0 && !t.lacking.resting {
 		wake(ts.texts)
 	}
-	if t.assoc != nil && len(t.assoc.fresh) > 0 {
+	if t.assoc != nil && len(t.assoc.fresh) > 0 && !t.assoc.resting {
 		wake(ts.fresh)
 	}
+}
+
+// hasWork says whether vectors or links are still to be made.
+func (t *tower) hasWork() bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.lacking.slots.Any() || t.assoc != nil && len(t.assoc.fresh) > 0
+}
+
+// use holds a tower that is open and whole for a part of the work beside calls; false
+// when it is not.
+func (ts *towers) use(t *tower) bool {
+	select {
+	case <-t.opened:
+	default:
+		return false // it says so when it has opened
+	}
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if t.err != nil || ts.byID[t.space.id] != t {
+		return false
+	}
+	t.holders++
+	return true
 }
 
 func (ts *towers) open() []*tower {
@@ -489,14 +515,21 @@ func (ts *towers) peek(id memory.SpaceID) *tower {
 func (ts *towers) discard(id memory.SpaceID) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	delete(ts.byID, id)
+	if t := ts.byID[id]; t != nil {
+		ts.removeLocked(t)
+	}
+}
+
+func (ts *towers) removeLocked(t *tower) {
+	delete(ts.byID, t.space.id)
+	close(t.gone)
 }
 
 func (ts *towers) discardTower(t *tower) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	if ts.byID[t.space.id] == t {
-		delete(ts.byID, t.space.id)
+		ts.removeLocked(t)
 	}
 }
 
@@ -524,7 +557,8 @@ func (ts *towers) closeIdle(db *DB, before time.Time) {
 }
 
 // takeIdle takes out the least recently used tower that nobody holds, when more
-// than most are open and it was used before the time (zero: at any time).
+// than most are open and it was used before the time (zero: at any time). What has
+// vectors or links to make is not idle: nobody makes them while it is closed.
 func (ts *towers) takeIdle(most int, before time.Time) *tower {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -533,14 +567,14 @@ func (ts *towers) takeIdle(most int, before time.Time) *tower {
 	}
 	var idle *tower
 	for _, t := range ts.byID {
-		if t.holders == 0 && (idle == nil || t.used.Load() < idle.used.Load()) {
+		if t.holders == 0 && (before.IsZero() || !t.hasWork()) && (idle == nil || t.used.Load() < idle.used.Load()) {
 			idle = t
 		}
 	}
 	if idle == nil || !before.IsZero() && idle.used.Load() >= before.UnixNano() {
 		return nil
 	}
-	delete(ts.byID, idle.space.id)
+	ts.removeLocked(idle)
 	return idle
 }
 
@@ -579,6 +613,9 @@ func (ts *towers) indexes(s *Space) []IndexInfo {
 	for i := range infos {
 		infos[i].LSN, infos[i].Tail = t.applied, tail
 		infos[i].Bytes, infos[i].Items = t.indexSize(infos[i].Name)
+		if infos[i].Name == "vector" {
+			infos[i].Tail += int(t.lacking.slots.Count())
+		}
 	}
 	return infos
 }

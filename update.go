@@ -30,7 +30,7 @@ func (s *Space) update(ctx context.Context, id memory.ID, change func(*memory.Ep
 	if err := id.Check("id"); err != nil {
 		return Written{}, err
 	}
-	return retryMoved(o, func() (Written, error) {
+	w, err := retryMoved(o, func() (Written, error) {
 		old, e, err := s.standing(id)
 		if err != nil {
 			return Written{}, err
@@ -43,6 +43,10 @@ func (s *Space) update(ctx context.Context, id memory.ID, change func(*memory.Ep
 		}
 		return s.revise(ctx, id, old, p, o)
 	})
+	if err == nil && o.WaitVector {
+		s.waitPending(ctx, &w, false)
+	}
+	return w, err
 }
 
 // retryMoved does an update again while others come between.

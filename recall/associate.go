@@ -3,6 +3,7 @@ package recall
 import (
 	"cmp"
 	"context"
+	"math"
 	"slices"
 
 	"github.com/bits-and-blooms/bitset"
@@ -22,6 +23,9 @@ type Known interface {
 	// PeopleIn are the slots of memories with someone whom a cue names; nil: it
 	// names nobody.
 	PeopleIn(cue string) *bitset.BitSet
+	// Carries says whether a node is an entity: no memory, so no filter is about it and
+	// it is no result, but activation goes through it from one memory to another.
+	Carries(memory.Ordinal) bool
 }
 
 // pathsShown is how many paths are told of each result.
@@ -45,7 +49,7 @@ func (r *run) associate(ctx context.Context) {
 		a.place[row.Ordinal] = i
 	}
 	seeds := graph.Wake(a.candidates)
-	o := graph.Options{Allow: func(n memory.Ordinal) bool { _, ok := a.slot(n); return ok }}
+	o := graph.Options{Allow: func(n memory.Ordinal) bool { _, ok := a.slot(n); return ok || a.Known.Carries(n) }}
 	if r.Cue.Explain {
 		o.Paths = pathsShown
 	}
@@ -101,7 +105,10 @@ func (a *association) name() {
 }
 
 func (a *association) hints(n memory.Ordinal) graph.Hints {
-	slot, _ := a.slot(n)
+	slot, ok := a.slot(n)
+	if !ok {
+		return graph.Hints{} // an entity
+	}
 	return graph.Hints{Stream: a.Known.Stream(n), Named: a.named[n], Asks: a.Known.EndsAsking(n),
 		People: a.people != nil && a.people.Test(uint(slot))}
 }
@@ -138,10 +145,18 @@ func (a *association) ranked(scored []graph.Scored, found []Ranked) []Ranked {
 }
 
 // scaled gives the parts of a candidate's likeness, now that it lies between 0 and
-// 1: what they are short of it, or beyond, is the part "scale".
+// 1: what they are short of it, or beyond, is the part "scale". Parts that are so large
+// that they swallow it (dot products have no bound) are told as one.
 func scaled(x Ranked, likeness float64) []Part {
-	parts := slices.Clone(x.Parts)
-	return append(parts, Part{Stage: "scale", Value: likeness - x.Score})
+	parts := append(slices.Clone(x.Parts), Part{Stage: "scale", Value: likeness - x.Score})
+	sum := 0.0
+	for _, p := range parts {
+		sum += p.Value
+	}
+	if math.Abs(sum-likeness) > 1e-10 {
+		return []Part{{Stage: "likeness", Value: likeness}}
+	}
+	return parts
 }
 
 func others(x graph.Scored) (parts []Part) {

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/engramdb/engram/embed"
 	"github.com/engramdb/engram/memory"
 	engramv1 "github.com/engramdb/engram/proto/engram/v1"
 )
@@ -32,11 +31,8 @@ type Vectors string
 
 // The choices of Vectors.
 const (
-	// VectorsGiven are those that callers gave. Those that a model of the engine
-	// makes follow from the texts, come when they come, and are made again.
-	//
-	// BUG(transfer): the API does not say who made a vector, so a space whose model
-	// the engine knows counts as one whose vectors are all made.
+	// VectorsGiven are those that callers gave. Those that the space's model makes
+	// follow from the texts, come when they come, and are made again.
 	VectorsGiven Vectors = "given"
 	VectorsAll   Vectors = "all"
 	VectorsNone  Vectors = "none" // and the space that an import makes has its own default
@@ -45,9 +41,7 @@ const (
 // has says whether the vectors of a space are written.
 func (v Vectors) has(s *engramv1.VectorSettings) (bool, error) {
 	switch v {
-	case "", VectorsGiven:
-		return s.GetDimension() > 0 && !slices.Contains(embed.Names(), s.GetModel()), nil
-	case VectorsAll:
+	case "", VectorsGiven, VectorsAll:
 		return s.GetDimension() > 0, nil
 	case VectorsNone:
 		return false, nil
@@ -183,6 +177,9 @@ func (e *exporter) writeMemories(ctx context.Context) error {
 		for _, m := range page {
 			in := inputOf(m)
 			in.Links, in.Entities = nil, named[m.GetId()]
+			if m.GetVectorMade() && e.o.Vectors == VectorsAll {
+				in.Vector = m.GetVector()
+			}
 			from := len(e.buf)
 			e.buf = appendMemory(e.buf, in)
 			e.line(from)

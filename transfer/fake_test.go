@@ -19,8 +19,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // A fake is an API over maps: enough of one to see what an import does to it.
 type fake struct {
-	mu       sync.Mutex // guards all
-	missing  bool       // the space is not there
+	mu       sync.Mutex      // guards all
+	missing  bool            // the space is not there
+	made     map[string]bool // memories whose vector a model made
 	settings *engramv1.Settings
 	order    []string
 	memories map[string]*engramv1.MemoryInput
@@ -170,7 +171,7 @@ func (f *fake) ListMemories(_ context.Context, r *engramv1.ListMemoriesRequest) 
 func (f *fake) shown(id string) *engramv1.Memory {
 	m := proto.CloneOf(f.memories[id])
 	return &engramv1.Memory{Id: id, Title: m.Title, Text: m.Text, Vector: m.Vector, HappenedAt: m.HappenedAt, Happened: m.Happened, Place: m.Place, People: m.People,
-		Tags: m.Tags, Metadata: m.Metadata, Stream: m.Stream, Source: m.Source, Salience: m.Salience, ExpiresAt: m.ExpiresAt, Fact: m.Fact, Kind: "episode", Version: 1}
+		Tags: m.Tags, Metadata: m.Metadata, Stream: m.Stream, Source: m.Source, Salience: m.Salience, ExpiresAt: m.ExpiresAt, Fact: m.Fact, Kind: "episode", Version: 1, VectorMade: f.made[id]}
 }
 
 func (f *fake) GetMemories(_ context.Context, r *engramv1.GetMemoriesRequest) (*engramv1.GetMemoriesResponse, error) {

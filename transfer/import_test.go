@@ -122,9 +122,9 @@ func TestOnConflict(t *testing.T) {
 }
 
 func TestEntitiesOnConflict(t *testing.T) {
-	f := newFake()
-	load(t, f, jsonl(`{"entity":{"id":"m","name":"Mara"}}`), transfer.ImportOptions{})
 	for policy, want := range map[string]string{"": "Mara", "keep": "Mara", "replace": "Maria"} {
+		f := newFake()
+		load(t, f, jsonl(`{"entity":{"id":"m","name":"Mara"}}`), transfer.ImportOptions{})
 		tally, bad := load(t, f, jsonl(`{"entity":{"id":"m","name":"Maria"}}`), transfer.ImportOptions{OnConflict: policy})
 		if f.people[0].GetName() != want || (len(bad) == 1) != (policy == "") {
 			t.Errorf("%q: %+v, %v, %s", policy, tally, bad, f.people[0].GetName())
@@ -308,6 +308,31 @@ func TestRoundTrip(t *testing.T) {
 			t.Fatalf("%+v became %+v", end, again)
 		}
 	})
+}
+
+// Vectors that a model made are not said by anybody, and not written unless they
+// are asked for.
+func TestMadeVectors(t *testing.T) {
+	dimension := int32(2)
+	f := newFake()
+	f.settings.Vector = &engramv1.VectorSettings{Dimension: &dimension, Model: "m"}
+	f.made = map[string]bool{"a": true}
+	for _, id := range []string{"a", "b"} {
+		f.order, f.memories[id] = append(f.order, id), &engramv1.MemoryInput{Id: id, Text: id, Vector: []float32{1, 2}}
+	}
+	for v, n := range map[transfer.Vectors]int{"": 1, transfer.VectorsGiven: 1, transfer.VectorsAll: 2, transfer.VectorsNone: 0} {
+		out, _ := export(t, f, transfer.ExportOptions{Vectors: v})
+		if strings.Count(out, `"vector":[1,2]`) != n || strings.Contains(out, `"dimension":2`) != (v != transfer.VectorsNone) {
+			t.Errorf("%q:\n%s", v, out)
+		}
+	}
+	if _, err := transfer.Export(t.Context(), f, &bytes.Buffer{}, transfer.ExportOptions{Space: "s", Vectors: "some"}); memory.KindOf(err) != memory.KindInvalid {
+		t.Error(err)
+	}
+	_, bad := load(t, newFake(), jsonl(`{"id":"x","text":"shown","vector":[1,2],"vector_made":true,"version":1}`), transfer.ImportOptions{})
+	if len(bad) > 0 {
+		t.Error(bad[0].Reason)
+	}
 }
 
 // A memory with more links than come along has them all exported.

@@ -180,6 +180,9 @@ func inputOf(m *engramv1.Memory) *engramv1.MemoryInput {
 		People: m.People, Tags: m.Tags, Metadata: m.Metadata, Stream: m.Stream, Source: m.Source, Salience: m.Salience,
 		ExpiresAt: m.ExpiresAt, Fact: m.Fact, Entities: m.Entities,
 	}
+	if m.VectorMade {
+		out.Vector = nil // it was not said
+	}
 	for _, l := range m.Links {
 		if l.GetFrom() == m.Id && l.GetRule() == memory.RuleCaller {
 			weight := l.GetWeight()

@@ -130,6 +130,9 @@ func printRecall(s *session, a *engramv1.RecallResponse) error {
 		if why := reasons(r.GetWhy()); why != "" {
 			line.below = append(line.below, why)
 		}
+		for _, p := range r.GetWhy().GetPaths() {
+			line.below = append(line.below, wayOf(p))
+		}
 	}
 	if err := t.print(s.out); err != nil {
 		return err
@@ -139,6 +142,19 @@ func printRecall(s *session, a *engramv1.RecallResponse) error {
 		return err
 	}
 	return nil
+}
+
+// wayOf draws a way along which activation came.
+func wayOf(p *engramv1.WhyPath) string {
+	var b strings.Builder
+	b.WriteString("from ")
+	for i, id := range p.GetIds() {
+		if i > 0 {
+			b.WriteString(" -" + p.GetTypes()[i-1] + "- ")
+		}
+		b.WriteString(id)
+	}
+	return b.String() + " " + score(p.GetActivation())
 }
 
 // score shows four digits: scores of some modes are small, but not nothing.

@@ -25,14 +25,20 @@ func TestScripts(t *testing.T) {
 // TestBothDoors runs each scenario twice: on a server, and on a directory in
 // process. $DOOR is the flag that says which.
 func TestBothDoors(t *testing.T) {
+	byWords := func(e *testscript.Env) { // so that what is not there is not found
+		e.Setenv("ENGRAM_DEFAULT_MODEL", "none")
+		e.Setenv("ENGRAM_LINKS", "off")
+	}
 	t.Run("data", func(t *testing.T) {
 		testscript.Run(t, scripts("testdata/both", func(e *testscript.Env) error {
+			byWords(e)
 			e.Setenv("DOOR", "--data="+filepath.Join(e.WorkDir, "db"))
 			return nil
 		}))
 	})
 	t.Run("server", func(t *testing.T) {
 		testscript.Run(t, scripts("testdata/both", func(e *testscript.Env) error {
+			byWords(e)
 			p, err := start(e.WorkDir, append(os.Environ(), e.Vars...), readyLine, "serve", "--data", "db", "--listen", "127.0.0.1:0")
 			if err != nil {
 				return err

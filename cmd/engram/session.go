@@ -63,7 +63,7 @@ func client(c *cobra.Command, a access, run func(ctx context.Context, s *session
 			return err
 		}
 		s := &session{space: set.text("space"), json: asJSON, in: c.InOrStdin(), out: bufio.NewWriter(c.OutOrStdout()), errs: c.ErrOrStderr(), key: key}
-		closeAPI, err := s.open(c.Context(), data, set.text("server"), a)
+		closeAPI, err := s.open(c.Context(), data, set, a)
 		if err != nil {
 			return err
 		}
@@ -73,19 +73,19 @@ func client(c *cobra.Command, a access, run func(ctx context.Context, s *session
 	return c
 }
 
-func (s *session) open(ctx context.Context, data, address string, a access) (closeAPI func() error, err error) {
+func (s *session) open(ctx context.Context, data string, set *settings, a access) (closeAPI func() error, err error) {
 	if data == "" {
 		dial := dialWith
 		if a == feeds {
 			dial = dialPatiently
 		}
-		s.EngramServiceClient, err = dial(address, cmp.Or(s.key, os.Getenv("ENGRAM_KEY")))
+		s.EngramServiceClient, err = dial(set.text("server"), cmp.Or(s.key, os.Getenv("ENGRAM_KEY")))
 		return func() error { return nil }, err
 	}
 	if _, err := os.Stat(data); errors.Is(err, os.ErrNotExist) && a == reads {
 		return nil, failed(exitNotFound, "there is no database in %s", data).hinted("engram serve --data %s makes one, and so does engram remember --data %s TEXT", data, data)
 	}
-	o := engram.Options{DefaultModel: settingOf("default_model").standard, AutoLinks: true, Logger: slog.New(slog.NewTextHandler(s.errs, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	o := engram.Options{DefaultModel: set.text("default_model"), AutoLinks: set.text("links") == "auto", Logger: slog.New(slog.NewTextHandler(s.errs, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	db, err := openData(ctx, data, o, "talk to its server with --server ADDR instead of --data, or stop it first")
 	if err != nil {
 		return nil, err

@@ -42,15 +42,16 @@ func TestImportKilled(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "big.jsonl"), file.Bytes(), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	p, err := start(dir, os.Environ(), readyLine, "serve", "--data", "db", "--listen", "127.0.0.1:0", "--model", "none")
+	p, err := start(dir, os.Environ(), readyLine, "serve", "--data", "db", "--listen", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer p.kill()
+	makeBulk(t, dir, p.address)
 	for _, batches := range []int{1, 6, 5} {
 		killDuring(t, dir, p.address, batches)
 	}
-	out, err := runEngram(dir, "import", "big.jsonl", "--server", p.address)
+	out, err := runEngram(dir, "import", "big.jsonl", "--space", "bulk", "--server", p.address)
 	if !strings.Contains(out, "done before") || !strings.Contains(out, "items were refused") {
 		t.Errorf("%v %s", err, out)
 	}
@@ -58,7 +59,7 @@ func TestImportKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sp, err := api.GetSpace(t.Context(), &engramv1.GetSpaceRequest{Space: "default"})
+	sp, err := api.GetSpace(t.Context(), &engramv1.GetSpaceRequest{Space: "bulk"})
 	if err != nil || sp.GetCounts().GetEpisodes() != uint64(lines-bad) {
 		t.Errorf("%v, %v; want %d", sp.GetCounts(), err, lines-bad)
 	}
@@ -69,7 +70,7 @@ func TestImportKilled(t *testing.T) {
 		t.Error("the note is still there")
 	}
 	stream := int32(1000)
-	a, err := api.ListMemories(t.Context(), &engramv1.ListMemoriesRequest{Space: "default", Stream: "s1", PageSize: &stream})
+	a, err := api.ListMemories(t.Context(), &engramv1.ListMemoriesRequest{Space: "bulk", Stream: "s1", PageSize: &stream})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,10 +84,19 @@ func TestImportKilled(t *testing.T) {
 	}
 }
 
+// makeBulk makes a space in which no model reads the texts: the tests are about
+// other things, and would wait for it.
+func makeBulk(t *testing.T, dir, address string) {
+	t.Helper()
+	if out, err := runEngram(dir, "space", "create", "bulk", "--dimension", "2", "--server", address); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+}
+
 // killDuring runs an import through a proxy, which kills it at a batch.
 func killDuring(t *testing.T, dir, address string, batches int) {
 	t.Helper()
-	c := exec.Command("engram", "import", "big.jsonl")
+	c := exec.Command("engram", "import", "big.jsonl", "--space", "bulk")
 	started := make(chan struct{})
 	var once sync.Once
 	forward := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: address})
@@ -139,11 +149,12 @@ func TestImportOverRestart(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "big.jsonl"), file.Bytes(), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	p, err := start(dir, os.Environ(), readyLine, "serve", "--data", "db", "--listen", "127.0.0.1:0", "--model", "none")
+	p, err := start(dir, os.Environ(), readyLine, "serve", "--data", "db", "--listen", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	address := p.address
+	makeBulk(t, dir, address)
 	forward := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: address})
 	var once sync.Once
 	var mu sync.Mutex
@@ -158,7 +169,7 @@ func TestImportOverRestart(t *testing.T) {
 		if die {
 			once.Do(func() {
 				p.kill()
-				next, err := start(dir, os.Environ(), readyLine, "serve", "--data", "db", "--listen", address, "--model", "none")
+				next, err := start(dir, os.Environ(), readyLine, "serve", "--data", "db", "--listen", address)
 				if err != nil {
 					t.Error(err)
 				}
@@ -168,14 +179,14 @@ func TestImportOverRestart(t *testing.T) {
 		forward.ServeHTTP(w, r)
 	}))
 	defer proxy.Close()
-	out, err := runEngram(dir, "import", "big.jsonl", "--server", proxy.URL)
+	out, err := runEngram(dir, "import", "big.jsonl", "--space", "bulk", "--server", proxy.URL)
 	if next := <-again; next != nil {
 		defer next.kill()
 	}
 	if err != nil {
 		t.Fatalf("%v %s", err, out)
 	}
-	if out, err = runEngram(dir, "space", "show", "default", "--server", address); err != nil || !strings.Contains(out, "4000 episodes") {
+	if out, err = runEngram(dir, "space", "show", "bulk", "--server", address); err != nil || !strings.Contains(out, "4000 episodes") {
 		t.Errorf("%v %s", err, out)
 	}
 }

@@ -81,7 +81,8 @@ var arrows = []arrow{
 	{to: []string{"internal/arch"}, why: "arch is tests"},
 	{from: []string{"memory"}, to: []string{"retention", "vector"}, why: "memory is the words alone; who computes with them stands elsewhere"},
 	{from: []string{"server"}, to: belowRoot, why: "server translates and decides nothing about memory: it speaks to the root, or two doors would answer differently"},
-	{from: []string{"cmd/engram"}, to: belowRoot, why: "the command line goes through the root or ops, so that it obeys what every other door obeys"},
+	// but for embed: the command line says which models are in the program
+	{from: []string{"cmd/engram"}, to: []string{"store", "ann", "text", "facet", "graph", "recall", "consolidation", "completion"}, why: "the command line goes through the root or ops, so that it obeys what every other door obeys"},
 	{from: []string{"ops"}, to: []string{"ann", "text", "facet", "graph", "embed", "recall", "consolidation", "completion"}, why: "ops asks the root how things are; it does not look into the indexes behind its back"},
 	{from: []string{"query"}, to: []string{"store", "ann", "text", "facet", "graph", "embed"}, why: "query runs against an interface that the root satisfies, so that it can be tested without a database"},
 	{from: []string{"consolidation"}, to: []string{"recall"}, why: "consolidation plans from a fixed view; a plan that depended on ranking would change with every weight"},
