@@ -397,7 +397,7 @@ func (db *DB) associatePart(t *tower) bool {
 	if err == nil {
 		return true
 	}
-	if !db.run.closing() {
+	if !db.run.closing() && !t.space.dropped.Load() {
 		db.opts.Logger.Warn("links are delayed", "space", t.space.name, "error", err)
 		db.later("associate later", t.associateAgain)
 	}

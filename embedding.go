@@ -264,7 +264,7 @@ func (db *DB) embedPart(ctx context.Context, t *tower) bool {
 	if err == nil {
 		return true
 	}
-	if ctx.Err() == nil {
+	if ctx.Err() == nil && !t.space.dropped.Load() {
 		db.opts.Logger.Warn("vectors are delayed", "space", t.space.name, "error", err)
 		db.later("embed later", t.embedAgain)
 	}

@@ -76,6 +76,21 @@ type Counter interface {
 	Tokens(text string) int
 }
 
+// CueModel is a model that reads what is asked otherwise than what is to be found: some were trained with a word before
+// each. Its Embed is for texts.
+type CueModel interface {
+	// EmbedCues is Embed for cues.
+	EmbedCues(ctx context.Context, cues []string) ([][]float32, error)
+}
+
+// Cues embeds what is asked: by EmbedCues if the model is a CueModel, else by Embed.
+func Cues(ctx context.Context, m Model, cues []string) ([][]float32, error) {
+	if c, ok := m.(CueModel); ok {
+		return c.EmbedCues(ctx, cues)
+	}
+	return m.Embed(ctx, cues)
+}
+
 // Errors that a caller acts on.
 var (
 	// ErrEmpty says that a text has nothing to embed. It comes inside a *TextError. Keep such a text without a vector.

@@ -38,6 +38,19 @@ func TestRegistry(t *testing.T) {
 	embed.Register("test-still", nil)
 }
 
+type asking struct{ still }
+
+func (asking) EmbedCues(context.Context, []string) ([][]float32, error) { return [][]float32{{1}}, nil }
+
+func TestCues(t *testing.T) {
+	if v, err := embed.Cues(context.Background(), still{}, nil); err != nil || len(v) != 0 {
+		t.Errorf("a model like any gave %v, %v", v, err)
+	}
+	if v, err := embed.Cues(context.Background(), asking{}, nil); err != nil || len(v) != 1 {
+		t.Errorf("a model with cues gave %v, %v", v, err)
+	}
+}
+
 func TestTextError(t *testing.T) {
 	err := error(&embed.TextError{Index: 3, Err: embed.ErrEmpty})
 	if !errors.Is(err, embed.ErrEmpty) || err.Error() != "text 3: nothing to embed in the text" {

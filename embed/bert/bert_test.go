@@ -286,6 +286,31 @@ func TestTokenizerFile(t *testing.T) {
 	}
 }
 
+// TestPrefixes embeds with the prefixes that a model is published with, and without.
+func TestPrefixes(t *testing.T) {
+	dir := changed(t, "config.json", "{", "{").(fstest.MapFS)
+	dir["config_sentence_transformers.json"] = &fstest.MapFile{Data: []byte(`{"prompts":{"query":"the dog ","passage":"a cat "}}`)}
+	var b bytes.Buffer
+	if err := Convert(&b, dir, "tiny", ""); err != nil {
+		t.Fatal(err)
+	}
+	m, err := Read(b.Bytes(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := mustEmbed(t, opened(t, Options{}), []string{"a cat ran", "the dog ran"})
+	cue, err := embed.Cues(context.Background(), m, []string{"ran"})
+	if err != nil || !slices.Equal(cue[0], plain[1]) {
+		t.Errorf("a cue is not embedded after its prefix: %v", err)
+	}
+	if text := mustEmbed(t, m, []string{"ran"}); !slices.Equal(text[0], plain[0]) {
+		t.Error("a text is not embedded after its prefix")
+	}
+	if _, err := m.Embed(context.Background(), []string{" "}); !errors.Is(err, embed.ErrEmpty) {
+		t.Errorf("an empty text after a prefix gave %v", err)
+	}
+}
+
 func TestPoolingByCLS(t *testing.T) {
 	mean := opened(t, Options{})
 	dir := changed(t, "1_Pooling/config.json", `"pooling_mode_mean_tokens": true, "pooling_mode_cls_token": false`, `"pooling_mode_cls_token": true`)

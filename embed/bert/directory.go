@@ -1,6 +1,7 @@
 package bert
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -58,7 +59,7 @@ func readPublished(dir fs.FS, name string) (*published, error) {
 	return p, p.readWeights(dir)
 }
 
-// sentence reads how a sentence's vector is made: how much of it is read and how its rows become one.
+// sentence reads how a sentence's vector is made: how much of it is read, after what, and how its rows become one.
 func (p *published) sentence(dir fs.FS, places int) error {
 	var s struct {
 		Max int `json:"max_seq_length"`
@@ -69,6 +70,27 @@ func (p *published) sentence(dir fs.FS, places int) error {
 	if p.config.MaxTokens = s.Max; s.Max == 0 || s.Max > places {
 		p.config.MaxTokens = places
 	}
+	if err := p.prefixes(dir); err != nil {
+		return err
+	}
+	return p.pooling(dir)
+}
+
+// prefixes reads what is to stand before texts and cues, where sentence-transformers notes it.
+func (p *published) prefixes(dir fs.FS) error {
+	var s struct {
+		Prompts map[string]string `json:"prompts"`
+	}
+	if err := readJSON(dir, "config_sentence_transformers.json", &s); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	p.config.CuePrefix = s.Prompts["query"]
+	p.config.TextPrefix = cmp.Or(s.Prompts["document"], s.Prompts["passage"])
+	return nil
+}
+
+// pooling reads how the rows of a text's tokens become one.
+func (p *published) pooling(dir fs.FS) error {
 	var pool struct {
 		Mean bool `json:"pooling_mode_mean_tokens"`
 		CLS  bool `json:"pooling_mode_cls_token"`

@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,7 +20,7 @@ import (
 // protocol is what a protocol adds to HTTP and JSON.
 type protocol struct {
 	path    string
-	request func(o Options, texts []string) any
+	request func(o Options, why purpose, texts []string) any
 	// reply reads an answer into vectors in the order of the texts.
 	reply func(body []byte, want int) ([][]float64, error)
 }
@@ -27,14 +28,14 @@ type protocol struct {
 var protocols = map[Protocol]*protocol{
 	OpenAI: {
 		path: "/embeddings",
-		request: func(o Options, texts []string) any {
+		request: func(o Options, _ purpose, texts []string) any {
 			return map[string]any{"model": o.Model, "input": texts, "encoding_format": "float"}
 		},
 		reply: openAIReply,
 	},
 	Ollama: {
 		path: "/api/embed",
-		request: func(o Options, texts []string) any {
+		request: func(o Options, _ purpose, texts []string) any {
 			return map[string]any{"model": o.Model, "input": texts, "truncate": true}
 		},
 		reply: func(body []byte, _ int) ([][]float64, error) {
@@ -44,8 +45,12 @@ var protocols = map[Protocol]*protocol{
 	},
 	Cohere: {
 		path: "/embed",
-		request: func(o Options, texts []string) any {
-			return map[string]any{"model": o.Model, "texts": texts, "input_type": "search_document", "embedding_types": []string{"float"}}
+		request: func(o Options, why purpose, texts []string) any {
+			kind := "search_document"
+			if why.cue {
+				kind = "search_query"
+			}
+			return map[string]any{"model": o.Model, "texts": texts, "input_type": kind, "embedding_types": []string{"float"}}
 		},
 		reply: func(body []byte, _ int) ([][]float64, error) {
 			var r struct{ Embeddings struct{ Float [][]float64 } }
@@ -91,12 +96,18 @@ func (c *Client) host() string {
 }
 
 // send makes one request and reads its answer.
-func (c *Client) send(ctx context.Context, texts []string) ([][]float32, error) {
+func (c *Client) send(ctx context.Context, why purpose, texts []string) ([][]float32, error) {
 	key, err := c.key()
 	if err != nil {
 		return nil, err
 	}
-	body, err := json.Marshal(c.speak.request(c.o, texts))
+	if why.prefix != "" {
+		texts = slices.Clone(texts)
+		for i := range texts {
+			texts[i] = why.prefix + texts[i]
+		}
+	}
+	body, err := json.Marshal(c.speak.request(c.o, why, texts))
 	if err != nil {
 		return nil, c.errorf(Refused, 0, "request: %v", err)
 	}

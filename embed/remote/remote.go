@@ -63,6 +63,9 @@ type Options struct {
 	// MaxTokens is what the server's model reads of a text, if that is known. It is passed on in Info, and not checked.
 	MaxTokens int
 
+	// TextPrefix and CuePrefix are put before each text and each cue, for models that were trained so.
+	TextPrefix, CuePrefix string
+
 	// KeyFile and KeyVariable name a file or an environment variable that holds the key, read at each call. With
 	// neither, no key is sent.
 	KeyFile, KeyVariable string
@@ -150,7 +153,10 @@ type Client struct {
 	pace    *pace
 }
 
-var _ embed.Model = (*Client)(nil)
+var (
+	_ embed.Model    = (*Client)(nil)
+	_ embed.CueModel = (*Client)(nil)
+)
 
 // Open makes a client. It does not connect: whether the server answers, the first Embed tells.
 func Open(o Options) (*Client, error) {
@@ -168,16 +174,31 @@ func Open(o Options) (*Client, error) {
 	}, nil
 }
 
-// Info is the provenance of the vectors: the digest covers protocol, address, model and dimension, not the weights, which
-// the server may change without our knowing.
+// Info is the provenance of the vectors: the digest covers protocol, address, model, dimension and prefixes, not the
+// weights, which the server may change without our knowing.
 func (c *Client) Info() embed.Info {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %d", c.o.Protocol, c.o.Address, c.o.Model, c.o.Dimension))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %d %q %q", c.o.Protocol, c.o.Address, c.o.Model, c.o.Dimension, c.o.TextPrefix, c.o.CuePrefix))
 	return embed.Info{Name: c.o.Model, Version: string(c.o.Protocol), Digest: hex.EncodeToString(sum[:]), Dimension: c.o.Dimension, MaxTokens: c.o.MaxTokens}
 }
 
 // Embed returns a vector of length 1 for each text, or an error for all: an *Error if the server does not do what was
 // asked. A call may take Tries times Timeout and the pauses between for each batch; ctx ends it sooner.
 func (c *Client) Embed(ctx context.Context, texts []string) ([][]float32, error) {
+	return c.embed(ctx, purpose{prefix: c.o.TextPrefix}, texts)
+}
+
+// EmbedCues is Embed for what is asked: after CuePrefix, and told apart where the protocol does so.
+func (c *Client) EmbedCues(ctx context.Context, cues []string) ([][]float32, error) {
+	return c.embed(ctx, purpose{prefix: c.o.CuePrefix, cue: true}, cues)
+}
+
+// purpose is what vectors are for.
+type purpose struct {
+	prefix string
+	cue    bool
+}
+
+func (c *Client) embed(ctx context.Context, why purpose, texts []string) ([][]float32, error) {
 	for i, t := range texts {
 		if strings.IndexFunc(t, func(r rune) bool { return !unicode.IsSpace(r) && !unicode.IsControl(r) }) < 0 {
 			return nil, &embed.TextError{Index: i, Err: embed.ErrEmpty}
@@ -186,7 +207,7 @@ func (c *Client) Embed(ctx context.Context, texts []string) ([][]float32, error)
 	vectors := make([][]float32, 0, len(texts))
 	for len(texts) > 0 {
 		n := c.batch(texts)
-		got, err := c.call(ctx, texts[:n])
+		got, err := c.call(ctx, why, texts[:n])
 		if err != nil {
 			return nil, err
 		}
@@ -206,10 +227,10 @@ func (c *Client) batch(texts []string) int {
 }
 
 // call asks for one batch until it is answered, refused, or tried often enough.
-func (c *Client) call(ctx context.Context, texts []string) ([][]float32, error) {
+func (c *Client) call(ctx context.Context, why purpose, texts []string) ([][]float32, error) {
 	pause := c.o.Pause
 	for try := 1; ; try++ {
-		got, err := c.try(ctx, texts)
+		got, err := c.try(ctx, why, texts)
 		var e *Error
 		if err == nil || !errors.As(err, &e) || !e.again() || try >= c.o.Tries {
 			return got, err
@@ -229,7 +250,7 @@ func (c *Client) call(ctx context.Context, texts []string) ([][]float32, error) 
 const longestWait = time.Minute
 
 // try asks once, if the breaker and the pace allow it.
-func (c *Client) try(ctx context.Context, texts []string) ([][]float32, error) {
+func (c *Client) try(ctx context.Context, why purpose, texts []string) ([][]float32, error) {
 	if left := c.breaker.closedFor(c.o.Now()); left > 0 {
 		return nil, c.errorf(Unavailable, left, "not asked: it failed several times in a row")
 	}
@@ -237,7 +258,7 @@ func (c *Client) try(ctx context.Context, texts []string) ([][]float32, error) {
 		c.breaker.unasked()
 		return nil, err
 	}
-	got, err := c.send(ctx, texts)
+	got, err := c.send(ctx, why, texts)
 	var e *Error
 	switch {
 	case err == nil:

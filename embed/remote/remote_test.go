@@ -157,6 +157,26 @@ func TestProtocols(t *testing.T) {
 	}
 }
 
+// TestCues asks after a prefix, and Cohere for a query.
+func TestCues(t *testing.T) {
+	var got struct {
+		Texts []string
+		Type  string `json:"input_type"`
+	}
+	c, _ := serve(t, Options{Protocol: Cohere, TextPrefix: "passage: ", CuePrefix: "query: "}, func(w http.ResponseWriter, r *http.Request) {
+		if err := json.NewDecoder(r.Body).Decode(&got); err != nil {
+			t.Error(err)
+		}
+		write(w, map[string]any{"embeddings": map[string]any{"float": [][]float64{{1, 2, 3}}}})
+	})
+	if _, err := embed.Cues(context.Background(), c, []string{"who"}); err != nil || got.Type != "search_query" || got.Texts[0] != "query: who" {
+		t.Errorf("asked %+v, %v", got, err)
+	}
+	if _, err := c.Embed(context.Background(), []string{"he"}); err != nil || got.Type != "search_document" || got.Texts[0] != "passage: he" {
+		t.Errorf("asked %+v, %v", got, err)
+	}
+}
+
 func TestBatches(t *testing.T) {
 	var sizes []int
 	c, _ := serve(t, Options{BatchTexts: 3, BatchBytes: 10}, func(w http.ResponseWriter, r *http.Request) {
