@@ -3,7 +3,9 @@ package engram_test
 import (
 	"context"
 	"fmt"
+	"log"
 	"math"
+	"os"
 	"reflect"
 	"slices"
 	"sort"
@@ -16,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/engramdb/engram"
+	"github.com/engramdb/engram/internal/clock"
 	"github.com/engramdb/engram/memory"
 )
 
@@ -549,4 +552,71 @@ func TestTogether(t *testing.T) {
 	clean(t, db)
 	check(t, db.Close())
 	goleak.VerifyNone(t, before)
+}
+
+// ExampleSpace_Recall_why is the story of docs/guide/why.md.
+func ExampleSpace_Recall_why() {
+	ctx := context.Background()
+	stands := clock.NewVirtual(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)) // so the recall waits for the links, however long they take
+	db, err := engram.Open(ctx, "data", engram.Options{FS: vfs.NewMem(), AutoLinks: true, Clock: stands})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer db.Close()
+	space, err := db.Space(engram.DefaultSpace)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, e := range []memory.Episode{
+		{ID: "question", Text: "Where do the otters sleep?", Stream: "talk"},
+		{ID: "answer", Text: "In a holt by the river, Bo says.", Stream: "talk"},
+		{ID: "lovely", Text: "How lovely!", Stream: "talk"},
+		{ID: "lunch", Text: "We had lunch at noon."},
+	} {
+		if _, err := space.Remember(ctx, e, engram.WriteOptions{}); err != nil {
+			log.Fatal(err)
+		}
+	}
+	r, err := space.Recall(ctx, memory.Cue{Text: "otters sleeping", Explain: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, x := range r.Results {
+		fmt.Printf("%s %.2f\n", x.Memory.ID, x.Score)
+		for _, p := range x.Parts {
+			fmt.Printf("  %s %.2f\n", p.Stage, p.Value)
+		}
+		for _, p := range x.Paths {
+			fmt.Printf("  by %v %v: %.2f\n", p.IDs, p.Types, p.Activation)
+		}
+	}
+	// Output:
+	// question 1.10
+	//   text 1.14
+	//   scale -0.14
+	//   stream 0.30
+	//   asks -0.20
+	// answer 0.95
+	//   links 0.65
+	//   stream 0.30
+	//   by [question answer] [next]: 0.40
+	//   by [question answer] [answer]: 0.25
+	// lovely 0.56
+	//   links 0.26
+	//   stream 0.30
+	//   by [question answer lovely] [next next]: 0.16
+	//   by [question answer lovely] [answer next]: 0.10
+}
+
+// TestWhyGuide: the Go of docs/guide/why.md is that of the example.
+func TestWhyGuide(t *testing.T) {
+	page, err := os.ReadFile("docs/guide/why.md")
+	check(t, err)
+	own, err := os.ReadFile("associations_test.go")
+	check(t, err)
+	_, block, _ := strings.Cut(string(page), "```go\n")
+	block, _, found := strings.Cut(block, "```")
+	if !found || !strings.Contains(string(own), block) {
+		t.Error("the page and the example differ")
+	}
 }

@@ -25,7 +25,7 @@ func (s *Space) remember(ctx context.Context, e memory.Episode, o WriteOptions) 
 	if err := s.admit(); err != nil {
 		return Written{}, err
 	}
-	p, err := s.prepare(e)
+	p, err := s.prepare(e, 0)
 	if err != nil {
 		return Written{}, err
 	}
@@ -97,7 +97,7 @@ type prepared struct {
 	follows bool // a model makes its vector later
 }
 
-func (s *Space) prepare(e memory.Episode) (*prepared, error) {
+func (s *Space) prepare(e memory.Episode, ahead int) (*prepared, error) {
 	if err := e.Normalize(); err != nil {
 		return nil, err
 	}
@@ -115,17 +115,22 @@ func (s *Space) prepare(e memory.Episode) (*prepared, error) {
 	}
 	p.digest = p.payload.Digest()
 	p.follows = len(e.Vector) == 0 && embeddable(&e) && s.db.modelOf(settings) != nil
-	p.in, err = s.index(&e)
+	p.in, err = s.index(&e, ahead)
 	return p, err
 }
 
-// index takes the words apart, when there is a tower that wants them.
-func (s *Space) index(e *memory.Episode) (*indexed, error) {
+// index makes what the indexes want of a memory, when there is a tower; ahead is
+// how many go before it in its batch.
+func (s *Space) index(e *memory.Episode, ahead int) (*indexed, error) {
 	t := s.db.towers.peek(s.id)
 	if t == nil {
 		return nil, nil
 	}
-	return &indexed{episode: kept(e), document: t.analyzer.Analyze(e.Title, searched(e))}, nil
+	in := &indexed{episode: kept(e)}
+	if ahead+t.tail() >= wordsLeft {
+		t.takeApart(in) // nobody else knows of it yet
+	}
+	return in, nil
 }
 
 // kept copies what the indexes read of an episode: they may follow after the
@@ -589,7 +594,7 @@ func (s *Space) rememberBatch(ctx context.Context, es []memory.Episode, partial 
 	b, err := s.batch(ctx, batchCall{
 		op: "remember_batch", field: "memories", n: len(es), partial: partial, o: o,
 		prepare: func(i int) (err error) {
-			items[i], err = s.prepare(es[i])
+			items[i], err = s.prepare(es[i], i)
 			return err
 		},
 		args: func(i int) [][]byte { return items[i].args(o) },

@@ -143,6 +143,11 @@ func (t *tower) apply(part []store.Published) error {
 		return err
 	}
 	defer v.Close()
+	for _, p := range part { // before the lock: it takes a while
+		if in, ok := p.Attachment.(*indexed); ok {
+			t.takeApart(in)
+		}
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, p := range part {
@@ -160,11 +165,26 @@ func (t *tower) apply(part []store.Published) error {
 	return nil
 }
 
-// indexed is what a writer hands to the indexes along with the record, so that
-// the words are taken apart on the writer's own goroutine.
+// indexed is what a writer hands to the indexes along with the record. While few
+// wait, whoever moves the queue on takes the words apart, beside the disk's work;
+// when more than wordsLeft wait, each writer does it for its own, so that the
+// queue gets shorter.
 type indexed struct {
 	episode  *memory.Episode
 	document text.Document
+	whole    bool // document is there
+}
+
+// wordsLeft is how many texts may wait with their words together: a recall that
+// comes then has to take them apart first.
+const wordsLeft = 64
+
+// takeApart makes the document of a text. Whoever calls has it to itself: its
+// writer, or who holds following.
+func (t *tower) takeApart(in *indexed) {
+	if !in.whole {
+		in.document, in.whole = t.analyzer.Analyze(in.episode.Title, searched(in.episode)), true
+	}
 }
 
 // followRecord places one record in the indexes. Where the writer gave nothing
@@ -230,7 +250,7 @@ func (t *tower) content(v *store.View, n *store.Node, given any) (*indexed, erro
 			return nil, err
 		}
 	}
-	return &indexed{episode: &e, document: t.analyzer.Analyze(e.Title, searched(&e))}, nil
+	return &indexed{episode: &e, document: t.analyzer.Analyze(e.Title, searched(&e)), whole: true}, nil
 }
 
 // withVector gives content its vector where the caller did not say it again: a
@@ -242,7 +262,7 @@ func (t *tower) withVector(v *store.View, n *store.Node, in *indexed) (*indexed,
 	e := *in.episode
 	var err error
 	e.Vector, err = v.Vector(t.space.id, n.Ordinal, n.Vector)
-	return &indexed{episode: &e, document: in.document}, err
+	return &indexed{episode: &e, document: in.document, whole: in.whole}, err
 }
 
 // putVector gives a version the vector that a model has made of it.
