@@ -180,13 +180,6 @@ func (l *lacking) tell() {
 	}
 }
 
-// pendingVectors is how many slots lack a vector that is to come.
-func (t *tower) pendingVectors() int {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return int(t.lacking.slots.Count())
-}
-
 // embedAll makes vectors while there are texts without one.
 func (db *DB) embedAll() {
 	ctx, cancel := context.WithCancel(context.Background())

@@ -460,6 +460,7 @@ func (s *Space) tower(ctx context.Context) (*tower, error) {
 		}
 		close(t.opened)
 		s.db.towers.haveWork(t)
+		wake(s.db.towers.work) // the follower passed over what was written while it opened
 		s.db.towers.shrink(s.db)
 	}
 	select {

@@ -33,7 +33,7 @@ func newMCP(s *Server) func() (http.Handler, error) {
 	return sync.OnceValues(func() (http.Handler, error) {
 		api := engramv1connect.NewEngramServiceClient(&http.Client{Transport: inward{s}}, "http://engram",
 			connect.WithInterceptors(connect.UnaryInterceptorFunc(inTheNameOf)))
-		o := mcp.Options{Choose: true, Version: s.o.Version, Logger: s.o.Logger, With: withHeaders, SpaceOf: func(h http.Header) string { return h.Get(spaceHeader) }}
+		o := mcp.Options{Choose: true, Version: s.o.Version, With: withHeaders, SpaceOf: func(h http.Header) string { return h.Get(spaceHeader) }}
 		all, err := mcp.New(api, o)
 		if err != nil {
 			return nil, err
@@ -49,8 +49,10 @@ func newMCP(s *Server) func() (http.Handler, error) {
 			}
 			return all
 		}
+		// No logger: the library has three lines for each request, and the server its
+		// own for each call.
 		return sdk.NewStreamableHTTPHandler(choose, &sdk.StreamableHTTPOptions{
-			Stateless: true, JSONResponse: true, Logger: s.o.Logger, MaxRequestBodyBytes: s.o.MaxBodyBytes,
+			Stateless: true, JSONResponse: true, MaxRequestBodyBytes: s.o.MaxBodyBytes,
 		}), nil
 	})
 }
