@@ -53,7 +53,9 @@ func (s *Space) admit() error {
 	}
 	t := s.db.towers.peek(s.id)
 	if t == nil {
-		s.openSoon()
+		if s.db.opts.AutoLinks || s.db.modelOf(s.Settings()) != nil {
+			s.openSoon() // vectors and links are made while the space is open
+		}
 		return nil
 	}
 	if t.tail() < s.db.opts.TailBound {
@@ -71,8 +73,8 @@ func (s *Space) admit() error {
 	return nil
 }
 
-// openSoon opens the space's indexes behind a writer's back while there is room,
-// so that the first recall need not wait for all that is being written.
+// openSoon opens the space's indexes behind a writer's back while there is room:
+// where nothing follows, a writer alone need not pay for indexes that nobody reads.
 func (s *Space) openSoon() {
 	if !s.db.towers.room(s.db.opts.MaxOpenSpaces) {
 		return
