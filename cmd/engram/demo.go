@@ -111,6 +111,7 @@ func (d *demo) run(ctx context.Context, set *settings) (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(d.data)) }()
 	set.values["data"] = value{d.data, "demo"}
 	set.values["log_level"] = value{"warn", "demo"}
+	set.values["slow_log"] = value{"1m", "demo"} // its one batch waits for the model
 	if !strings.HasPrefix(set.values["listen"].origin, "flag") {
 		set.values["listen"] = value{"127.0.0.1:0", "demo"} // the usual port may be taken by a real server
 	}

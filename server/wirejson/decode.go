@@ -21,7 +21,7 @@ const MaxDepth = 64
 
 // A FieldError says what is wrong with a document and where.
 type FieldError struct {
-	Code    string // json_invalid, utf8_invalid, field_unknown, field_repeated, type_mismatch, number_out_of_range, time_invalid, duration_invalid
+	Code    string // json_invalid, utf8_invalid, field_unknown, field_repeated, type_mismatch, number_out_of_range, time_invalid, time_out_of_range, duration_invalid
 	Field   string // memories[3].vector; "" for the whole
 	Message string // begins with Field, when there is one
 	Hint    string
@@ -656,6 +656,11 @@ func (d *decoder) timestamp(m protoreflect.Message) error {
 		e.Hint = "write RFC 3339, such as 2026-05-04T10:00:00Z, with at most nine decimals"
 		return e
 	}
+	if y := t.UTC().Year(); y < 1 || y > 9999 {
+		e := d.fail("time_out_of_range", "is %s, which is outside the years 1 to 9999", short(s))
+		e.Hint = "years 1 to 9999 can be stored"
+		return e
+	}
 	setSeconds(m, t.Unix(), int32(t.Nanosecond()))
 	return nil
 }
@@ -707,7 +712,7 @@ func ParseDuration(s string) (seconds int64, nanos int32, ok bool) {
 	}
 	digits, negative := strings.CutPrefix(body, "-")
 	whole, part, dotted := strings.Cut(digits, ".")
-	if !allDigits(whole) || dotted && !allDigits(part) || len(part) > 9 {
+	if !allDigits(whole) || len(whole) > 1 && whole[0] == '0' || dotted && !allDigits(part) || len(part) > 9 {
 		return 0, 0, false
 	}
 	seconds, err := strconv.ParseInt(whole, 10, 64)
