@@ -272,7 +272,7 @@ func (s *sample) when(key string) *timestamppb.Timestamp {
 	}
 	said = strings.ToLower(strings.TrimSpace(strings.ReplaceAll(said, ",", "")))
 	t, err := time.Parse("3:04 pm on 2 January 2006", said)
-	if err != nil {
+	if err != nil || timestamppb.New(t).CheckValid() != nil {
 		return nil
 	}
 	return timestamppb.New(t)

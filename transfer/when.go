@@ -38,6 +38,18 @@ var whenForms = []whenForm{
 // happen puts a time into a memory: one of whenForms, or seconds (or
 // milliseconds) since 1970.
 func happen(m *engramv1.MemoryInput, s string) error {
+	if err := happenUnchecked(m, s); err != nil {
+		return err
+	}
+	for _, t := range []*timestamppb.Timestamp{m.HappenedAt, m.Happened.GetFrom(), m.Happened.GetTo()} {
+		if t != nil && t.CheckValid() != nil {
+			return memory.Invalid("time_out_of_range", "happened_at", "happened_at is %.48q, which is outside the years 1 to 9999", s)
+		}
+	}
+	return nil
+}
+
+func happenUnchecked(m *engramv1.MemoryInput, s string) error {
 	s = strings.TrimSpace(s)
 	for i := range whenForms {
 		f := &whenForms[i]
