@@ -18,9 +18,12 @@
 //
 //   - memory: the words. Episode, Entity, Link, Cue, Filter, Settings, Error, and
 //     the one place where it is said what may be said.
-//   - vector, text, facet, ann: pure machinery. Distances; terms and BM25; which
-//     memories have what; nearest vectors. Each is a structure in memory that
+//   - vector, text, facet, ann, graph: pure machinery. Distances; terms and BM25;
+//     which memories have what; nearest vectors; links, spreading activation, and
+//     the rules that make links (graph/rules). Each is a structure in memory that
 //     knows no store.
+//   - embed: text to vector. Models register by name when their package is
+//     imported; embed/minilm has its weights in the binary.
 //   - store: the durable part. Each space has one journal of records without gaps;
 //     apply places what a record says and decides nothing; one goroutine commits.
 //     Begin with doc.go, then commit.go (decide, write, sync, publish,
@@ -47,6 +50,10 @@
 // Recall: Space.Recall takes the tower, moves its indexes on to all that is
 // acknowledged (tower.catchUp), runs recall.Run under their lock, and reads the
 // memories of the ranked slots from the newest durable state.
+//
+// What follows: while a space is open, vectors (embedding.go) and links
+// (associations.go) are made of what is in its indexes and committed as records
+// of their own, so that Remember waits for neither.
 //
 // Recover: Open opens the store, whose log holds all that was acknowledged. A
 // space's tower is filled at its first use (tower.open): from its last snapshot

@@ -1,7 +1,7 @@
 // Package recall turns a cue into ranked memories with their reasons.
 //
 // It is one pipeline of stages: filter -> text and vector candidates -> fusion
-// -> ranked slots. Each stage is a function on the indexes of one
+// -> links (associate.go) -> ranked slots. Each stage is a function on the indexes of one
 // space; the caller holds their lock for reading, so that all stages see one
 // state. Recall reads and writes nothing, starts no goroutine and knows no
 // store: turning slots into memories is the caller's.
