@@ -67,6 +67,17 @@ type Options struct {
 	// 0 takes two when the work is long enough to pay for them; 1 is for callers
 	// that are themselves many. The answer is the same.
 	Workers int
+
+	// Exact compares the vectors themselves of all that is allowed. Flat always does.
+	Exact bool
+
+	// Walk keeps a Graph from comparing all that is allowed where that is cheaper: a
+	// small set, too, is then answered by the links. For tests and measurements.
+	Walk bool
+
+	// Effort is how many candidates a walk of a Graph keeps (ef); more find more and
+	// take longer. 0 chooses by k, so that some 99 % of the nearest are found.
+	Effort int
 }
 
 // MaxWorkers bounds the goroutines of one search. They end before it returns.

@@ -115,7 +115,7 @@ func (f *Flat) Search(ctx context.Context, q []float32, k int, allow *bitset.Bit
 		return nil, 0, nil
 	}
 	work := f.plan(allow)
-	s := &search{flat: f, q: f.prepared(q), k: k, allow: work.allow}
+	s := &search{flat: f, q: prepared(f.metric, q), k: k, allow: work.allow}
 	if f.workers(o, work.compare) < 2 {
 		part := s.run(ctx, 0, work.units)
 		return part.finish()
@@ -129,7 +129,7 @@ func (f *Flat) Scores(q []float32, slots []uint32) []float64 {
 	if len(q) != f.dim {
 		panic(fmt.Sprintf("ann: query of %d numbers in an index of dimension %d", len(q), f.dim))
 	}
-	q = f.prepared(q)
+	q = prepared(f.metric, q)
 	scores := make([]float64, len(slots))
 	var one [1]float32
 	for i, slot := range slots {
@@ -138,7 +138,7 @@ func (f *Flat) Scores(q []float32, slots []uint32) []float64 {
 			scores[i] = math.NaN()
 			continue
 		}
-		f.compare(q, f.row(row), one[:])
+		compare(f.metric, q, f.row(row), one[:])
 		scores[i] = f.score(one[0], q, row)
 	}
 	return scores
@@ -192,46 +192,12 @@ func (f *Flat) shrink() {
 	}
 }
 
-// prepared is the query as it is compared.
-func (f *Flat) prepared(q []float32) []float32 {
-	if f.metric != memory.MetricCosine {
-		return q
-	}
-	unit := make([]float32, f.dim)
-	vector.Normalize(unit, q)
-	return unit
-}
-
-// compare writes the raw float32 result for each of the rows, which lie one
-// after the other.
-func (f *Flat) compare(q, rows, out []float32) {
-	if f.metric == memory.MetricL2 {
-		vector.SquaredL2s(q, rows, f.dim, out)
-		return
-	}
-	vector.Dots(q, rows, f.dim, out)
-}
-
 // score makes the score of a row from its raw result.
 func (f *Flat) score(raw float32, q []float32, row int) float64 {
-	s := float64(raw)
 	if raw-raw != 0 { // overflow, see package vector
-		s = f.wide(q, f.row(row))
+		return signed(f.metric, wide(f.metric, q, f.row(row)))
 	}
-	switch f.metric {
-	case memory.MetricL2:
-		return -s
-	case memory.MetricCosine:
-		return max(-1, min(1, s)) // rounding may leave 1.0000001
-	}
-	return s
-}
-
-func (f *Flat) wide(q, row []float32) float64 {
-	if f.metric == memory.MetricL2 {
-		return vector.SquaredL2Wide(q, row)
-	}
-	return vector.DotWide(q, row)
+	return signed(f.metric, float64(raw))
 }
 
 // work says how a search is cut: into units, which are chunks without a filter
@@ -413,7 +379,7 @@ func (p *part) compareRows(start, n int) bool {
 	f := p.flat
 	at := start % chunkRows * f.dim
 	raw := p.raw[:n]
-	f.compare(p.q, f.chunks[start/chunkRows][at:at+n*f.dim], raw)
+	compare(f.metric, p.q, f.chunks[start/chunkRows][at:at+n*f.dim], raw)
 	for i, r := range raw {
 		p.top.add(Hit{Slot: f.slots[start+i], Score: f.score(r, p.q, start+i)})
 	}

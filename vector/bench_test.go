@@ -133,6 +133,9 @@ func BenchmarkNeighbours(b *testing.B) {
 			}
 		}
 		byLevel(b, fmt.Sprintf("DotsInt8At/32x%d", dim), 32*dim, func() { next(); DotsInt8At(q, rows, dim, at, out) })
+		coded := codedRows(rows, dim)
+		query, keys := &CodedQuery{Code: q, Factor: 1}, make([]float32, len(at))
+		byLevel(b, fmt.Sprintf("Keys/32x%d", dim), 32*dim, func() { next(); coded.Keys(query, at, keys) })
 		byLevel(b, fmt.Sprintf("OneByOne/32x%d", dim), 32*dim, func() {
 			next()
 			for i, row := range at {
@@ -140,6 +143,18 @@ func BenchmarkNeighbours(b *testing.B) {
 			}
 		})
 	}
+}
+
+// codedRows cuts rows into chunks.
+func codedRows(rows []int8, dim int) *CodedRows {
+	c := &CodedRows{Stride: dim}
+	for len(rows) > 0 {
+		n := min(len(rows), CodedChunk*dim)
+		c.Codes = append(c.Codes, rows[:n])
+		c.Factors = append(c.Factors, make([]RowFactors, CodedChunk))
+		rows = rows[n:]
+	}
+	return c
 }
 
 // Reading 64 MiB and adding it up: what memory allows.

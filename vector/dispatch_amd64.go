@@ -1,6 +1,9 @@
 package vector
 
-import "math"
+import (
+	"math"
+	"unsafe"
+)
 
 // What the levels do: one function for each operation, which picks the kernel.
 // Kernels take pointers and lengths and check nothing; here is where slices are
@@ -422,4 +425,37 @@ func normalizeRow(dst, src, gain, bias []float32, mean, inverse float32) {
 		normalizeAVX512(&dst[0], &src[0], &gain[0], &bias[0], n, mean, inverse)
 	}
 	plainNormalizeRow(dst[n:], src[n:], gain[n:], bias[n:], mean, inverse)
+}
+
+func keys(r *CodedRows, q *CodedQuery, at []uint32, out []float32) {
+	switch active {
+	case plain:
+		plainKeys(r, q, at, out)
+	case avx2:
+		var dot [1]int32
+		for i, row := range at {
+			dotsInt8AVX2(&q.Code[0], &r.Code(row)[0], r.Stride, 1, &dot[0])
+			out[i] = r.key(q, row, dot[0])
+		}
+	default:
+		keysWide(r, q, at, out)
+	}
+}
+
+// keysWide hands the kernel rows by fours; a rest is filled up with its last.
+func keysWide(r *CodedRows, q *CodedQuery, at []uint32, out []float32) {
+	n := len(at) &^ 3
+	if n > 0 {
+		keysAVX512(&q.Code[0], &r.Codes[0], (*[]uint64)(unsafe.Pointer(&r.Factors[0])), &at[0], n, r.Stride, q.Factor, &out[0])
+	}
+	if n == len(at) {
+		return
+	}
+	var last [4]uint32
+	var keys [4]float32
+	for i := range last {
+		last[i] = at[min(n+i, len(at)-1)]
+	}
+	keysAVX512(&q.Code[0], &r.Codes[0], (*[]uint64)(unsafe.Pointer(&r.Factors[0])), &last[0], 4, r.Stride, q.Factor, &keys[0])
+	copy(out[n:], keys[:])
 }

@@ -59,3 +59,5 @@ func rowSquares(row []float32, mean float32) float32 {
 func normalizeRow(dst, src, gain, bias []float32, mean, inverse float32) {
 	plainNormalizeRow(dst, src, gain, bias, mean, inverse)
 }
+
+func keys(r *CodedRows, q *CodedQuery, at []uint32, out []float32) { plainKeys(r, q, at, out) }

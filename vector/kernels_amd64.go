@@ -167,6 +167,11 @@ func dotsInt8AtAVX512(q *int8, rows *int8, at *uint32, dim int, n int, out *int3
 //go:noescape
 func squaresInt8AVX512(q *int8, rows *int8, dim int, n int, out *int32)
 
+// keysAVX512 writes to out the keys of the n rows whose numbers are in at, see CodedRows; n is a multiple of 4 and above 0, stride of 64.
+//
+//go:noescape
+func keysAVX512(q *int8, codes *[]int8, factors *[]uint64, at *uint32, n int, stride int, factor float32, out *float32)
+
 // matMulInt8x1AVX2 multiplies 1 rows of groups*4 bytes with 16 rows of a packed panel; strides are in bytes.
 //
 //go:noescape

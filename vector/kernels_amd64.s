@@ -4291,6 +4291,309 @@ rows1End:
 	VZEROUPPER
 	RET
 
+// func keysAVX512(q *int8, codes *[]int8, factors *[]uint64, at *uint32, n int, stride int, factor float32, out *float32)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·keysAVX512(SB), NOSPLIT, $0-64
+	MOVQ      q+0(FP), AX
+	MOVQ      at+24(FP), CX
+	MOVQ      n+32(FP), DX
+	MOVQ      out+56(FP), BX
+	VMOVDQU32 flip<>+0(SB), Z0
+	VPXORD    Z1, Z1, Z1
+	VMOVDQU32 ones<>+0(SB), Z3
+	XORQ      SI, SI
+
+sum:
+	VPDPBUSD      (AX)(SI*1), Z3, Z1
+	ADDQ          $+64, SI
+	CMPQ          SI, stride+40(FP)
+	JL            sum
+	VEXTRACTI64X4 $0x01, Z1, Y3
+	VPADDD        Y3, Y1, Y1
+	VEXTRACTI128  $0x01, Y1, X3
+	VPADDD        X3, X1, X1
+	VPSHUFD       $0x4e, X1, X3
+	VPADDD        X3, X1, X1
+	VPSHUFD       $0xb1, X1, X3
+	VPADDD        X3, X1, X1
+	VPBROADCASTD  X1, X1
+	VPSLLD        $0x07, X1, X1
+	VPXORD        Z2, Z2, Z2
+	VPSUBD        X1, X2, X1
+	VBROADCASTSS  factor+48(FP), X2
+	MOVL          (CX), R8
+	MOVQ          R8, SI
+	SHRQ          $0x0a, SI
+	LEAQ          (SI)(SI*2), SI
+	ANDQ          $+1023, R8
+	MOVQ          factors+16(FP), DI
+	MOVQ          (DI)(SI*8), DI
+	VMOVQ         (DI)(R8*8), X3
+	IMULQ         stride+40(FP), R8
+	MOVQ          codes+8(FP), DI
+	ADDQ          (DI)(SI*8), R8
+	MOVL          4(CX), R10
+	MOVQ          R10, SI
+	SHRQ          $0x0a, SI
+	LEAQ          (SI)(SI*2), SI
+	ANDQ          $+1023, R10
+	MOVQ          factors+16(FP), DI
+	MOVQ          (DI)(SI*8), DI
+	VMOVQ         (DI)(R10*8), X5
+	IMULQ         stride+40(FP), R10
+	MOVQ          codes+8(FP), DI
+	ADDQ          (DI)(SI*8), R10
+	MOVL          8(CX), R12
+	MOVQ          R12, SI
+	SHRQ          $0x0a, SI
+	LEAQ          (SI)(SI*2), SI
+	ANDQ          $+1023, R12
+	MOVQ          factors+16(FP), DI
+	MOVQ          (DI)(SI*8), DI
+	VMOVQ         (DI)(R12*8), X7
+	IMULQ         stride+40(FP), R12
+	MOVQ          codes+8(FP), DI
+	ADDQ          (DI)(SI*8), R12
+	MOVL          12(CX), R14
+	MOVQ          R14, SI
+	SHRQ          $0x0a, SI
+	LEAQ          (SI)(SI*2), SI
+	ANDQ          $+1023, R14
+	MOVQ          factors+16(FP), DI
+	MOVQ          (DI)(SI*8), DI
+	VMOVQ         (DI)(R14*8), X9
+	IMULQ         stride+40(FP), R14
+	MOVQ          codes+8(FP), DI
+	ADDQ          (DI)(SI*8), R14
+
+group:
+	CMPQ   DX, $0x04
+	JLE    last
+	MOVL   16(CX), R9
+	MOVQ   R9, SI
+	SHRQ   $0x0a, SI
+	LEAQ   (SI)(SI*2), SI
+	ANDQ   $+1023, R9
+	MOVQ   factors+16(FP), DI
+	MOVQ   (DI)(SI*8), DI
+	VMOVQ  (DI)(R9*8), X4
+	IMULQ  stride+40(FP), R9
+	MOVQ   codes+8(FP), DI
+	ADDQ   (DI)(SI*8), R9
+	MOVL   20(CX), R11
+	MOVQ   R11, SI
+	SHRQ   $0x0a, SI
+	LEAQ   (SI)(SI*2), SI
+	ANDQ   $+1023, R11
+	MOVQ   factors+16(FP), DI
+	MOVQ   (DI)(SI*8), DI
+	VMOVQ  (DI)(R11*8), X6
+	IMULQ  stride+40(FP), R11
+	MOVQ   codes+8(FP), DI
+	ADDQ   (DI)(SI*8), R11
+	MOVL   24(CX), R13
+	MOVQ   R13, SI
+	SHRQ   $0x0a, SI
+	LEAQ   (SI)(SI*2), SI
+	ANDQ   $+1023, R13
+	MOVQ   factors+16(FP), DI
+	MOVQ   (DI)(SI*8), DI
+	VMOVQ  (DI)(R13*8), X8
+	IMULQ  stride+40(FP), R13
+	MOVQ   codes+8(FP), DI
+	ADDQ   (DI)(SI*8), R13
+	MOVL   28(CX), R15
+	MOVQ   R15, SI
+	SHRQ   $0x0a, SI
+	LEAQ   (SI)(SI*2), SI
+	ANDQ   $+1023, R15
+	MOVQ   factors+16(FP), DI
+	MOVQ   (DI)(SI*8), DI
+	VMOVQ  (DI)(R15*8), X10
+	IMULQ  stride+40(FP), R15
+	MOVQ   codes+8(FP), DI
+	ADDQ   (DI)(SI*8), R15
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	XORQ   SI, SI
+	MOVQ   stride+40(FP), DI
+	SUBQ   $+64, DI
+
+ahead:
+	CMPQ       SI, DI
+	JGE        aheadOdd
+	VMOVDQU32  (AX)(SI*1), Z19
+	PREFETCHT0 (R9)(SI*1)
+	VPXORD     (R8)(SI*1), Z0, Z20
+	VPDPBUSD   Z19, Z20, Z11
+	PREFETCHT0 (R11)(SI*1)
+	VPXORD     (R10)(SI*1), Z0, Z20
+	VPDPBUSD   Z19, Z20, Z12
+	PREFETCHT0 (R13)(SI*1)
+	VPXORD     (R12)(SI*1), Z0, Z20
+	VPDPBUSD   Z19, Z20, Z13
+	PREFETCHT0 (R15)(SI*1)
+	VPXORD     (R14)(SI*1), Z0, Z20
+	VPDPBUSD   Z19, Z20, Z14
+	VMOVDQU32  64(AX)(SI*1), Z19
+	PREFETCHT0 64(R9)(SI*1)
+	VPXORD     64(R8)(SI*1), Z0, Z20
+	VPDPBUSD   Z19, Z20, Z15
+	PREFETCHT0 64(R11)(SI*1)
+	VPXORD     64(R10)(SI*1), Z0, Z20
+	VPDPBUSD   Z19, Z20, Z16
+	PREFETCHT0 64(R13)(SI*1)
+	VPXORD     64(R12)(SI*1), Z0, Z20
+	VPDPBUSD   Z19, Z20, Z17
+	PREFETCHT0 64(R15)(SI*1)
+	VPXORD     64(R14)(SI*1), Z0, Z20
+	VPDPBUSD   Z19, Z20, Z18
+	ADDQ       $+128, SI
+	JMP        ahead
+
+aheadOdd:
+	JG         aheadDone
+	VMOVDQU32  (AX)(SI*1), Z19
+	PREFETCHT0 (R9)(SI*1)
+	VPXORD     (R8)(SI*1), Z0, Z20
+	VPDPBUSD   Z19, Z20, Z11
+	PREFETCHT0 (R11)(SI*1)
+	VPXORD     (R10)(SI*1), Z0, Z20
+	VPDPBUSD   Z19, Z20, Z12
+	PREFETCHT0 (R13)(SI*1)
+	VPXORD     (R12)(SI*1), Z0, Z20
+	VPDPBUSD   Z19, Z20, Z13
+	PREFETCHT0 (R15)(SI*1)
+	VPXORD     (R14)(SI*1), Z0, Z20
+	VPDPBUSD   Z19, Z20, Z14
+
+aheadDone:
+	VPADDD        Z15, Z11, Z11
+	VPADDD        Z16, Z12, Z12
+	VPADDD        Z17, Z13, Z13
+	VPADDD        Z18, Z14, Z14
+	VPUNPCKLDQ    Z12, Z11, Z19
+	VPUNPCKHDQ    Z12, Z11, Z20
+	VPADDD        Z20, Z19, Z19
+	VPUNPCKLDQ    Z14, Z13, Z20
+	VPUNPCKHDQ    Z14, Z13, Z29
+	VPADDD        Z29, Z20, Z20
+	VPUNPCKLQDQ   Z20, Z19, Z29
+	VPUNPCKHQDQ   Z20, Z19, Z19
+	VPADDD        Z19, Z29, Z29
+	VEXTRACTI64X4 $0x01, Z29, Y19
+	VPADDD        Y19, Y29, Y19
+	VEXTRACTI32X4 $0x01, Y19, X20
+	VPADDD        X20, X19, X20
+	VPADDD        X20, X1, X19
+	VCVTDQ2PS     X19, X19
+	VUNPCKLPS     X5, X3, X3
+	VUNPCKLPS     X9, X7, X5
+	VMOVLHPS      X5, X3, X7
+	VMOVHLPS      X3, X5, X3
+	VMULPS        X7, X19, X19
+	VMULPS        X2, X19, X19
+	VADDPS        X19, X3, X19
+	VMOVUPS       X19, (BX)
+	MOVQ          R9, R8
+	VMOVAPS       X4, X3
+	MOVQ          R11, R10
+	VMOVAPS       X6, X5
+	MOVQ          R13, R12
+	VMOVAPS       X8, X7
+	MOVQ          R15, R14
+	VMOVAPS       X10, X9
+	ADDQ          $0x10, CX
+	ADDQ          $0x10, BX
+	SUBQ          $0x04, DX
+	JMP           group
+
+last:
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	VPXORD Z25, Z25, Z25
+	VPXORD Z26, Z26, Z26
+	VPXORD Z27, Z27, Z27
+	VPXORD Z28, Z28, Z28
+	XORQ   SI, SI
+	MOVQ   stride+40(FP), DI
+	SUBQ   $+64, DI
+
+end:
+	CMPQ      SI, DI
+	JGE       endOdd
+	VMOVDQU32 (AX)(SI*1), Z4
+	VPXORD    (R8)(SI*1), Z0, Z6
+	VPDPBUSD  Z4, Z6, Z21
+	VPXORD    (R10)(SI*1), Z0, Z6
+	VPDPBUSD  Z4, Z6, Z22
+	VPXORD    (R12)(SI*1), Z0, Z6
+	VPDPBUSD  Z4, Z6, Z23
+	VPXORD    (R14)(SI*1), Z0, Z6
+	VPDPBUSD  Z4, Z6, Z24
+	VMOVDQU32 64(AX)(SI*1), Z4
+	VPXORD    64(R8)(SI*1), Z0, Z6
+	VPDPBUSD  Z4, Z6, Z25
+	VPXORD    64(R10)(SI*1), Z0, Z6
+	VPDPBUSD  Z4, Z6, Z26
+	VPXORD    64(R12)(SI*1), Z0, Z6
+	VPDPBUSD  Z4, Z6, Z27
+	VPXORD    64(R14)(SI*1), Z0, Z6
+	VPDPBUSD  Z4, Z6, Z28
+	ADDQ      $+128, SI
+	JMP       end
+
+endOdd:
+	JG        endDone
+	VMOVDQU32 (AX)(SI*1), Z4
+	VPXORD    (R8)(SI*1), Z0, Z6
+	VPDPBUSD  Z4, Z6, Z21
+	VPXORD    (R10)(SI*1), Z0, Z6
+	VPDPBUSD  Z4, Z6, Z22
+	VPXORD    (R12)(SI*1), Z0, Z6
+	VPDPBUSD  Z4, Z6, Z23
+	VPXORD    (R14)(SI*1), Z0, Z0
+	VPDPBUSD  Z4, Z0, Z24
+
+endDone:
+	VPADDD        Z25, Z21, Z21
+	VPADDD        Z26, Z22, Z22
+	VPADDD        Z27, Z23, Z23
+	VPADDD        Z28, Z24, Z24
+	VPUNPCKLDQ    Z22, Z21, Z0
+	VPUNPCKHDQ    Z22, Z21, Z4
+	VPADDD        Z4, Z0, Z0
+	VPUNPCKLDQ    Z24, Z23, Z4
+	VPUNPCKHDQ    Z24, Z23, Z6
+	VPADDD        Z6, Z4, Z4
+	VPUNPCKLQDQ   Z4, Z0, Z6
+	VPUNPCKHQDQ   Z4, Z0, Z0
+	VPADDD        Z0, Z6, Z6
+	VEXTRACTI64X4 $0x01, Z6, Y0
+	VPADDD        Y0, Y6, Y0
+	VEXTRACTI32X4 $0x01, Y0, X4
+	VPADDD        X4, X0, X4
+	VPADDD        X4, X1, X0
+	VCVTDQ2PS     X0, X0
+	VUNPCKLPS     X5, X3, X1
+	VUNPCKLPS     X9, X7, X3
+	VMOVLHPS      X3, X1, X4
+	VMOVHLPS      X1, X3, X1
+	VMULPS        X4, X0, X0
+	VMULPS        X2, X0, X0
+	VADDPS        X0, X1, X0
+	VMOVUPS       X0, (BX)
+	VZEROUPPER
+	RET
+
 // func matMulInt8x1AVX2(dst *int32, dstStride int, a *uint8, aStride int, b *int8, groups int)
 // Requires: AVX, AVX2
 TEXT ·matMulInt8x1AVX2(SB), NOSPLIT, $0-48

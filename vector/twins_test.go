@@ -80,6 +80,14 @@ func view[T any](b []byte) []T {
 	return unsafe.Slice((*T)(unsafe.Pointer(&b[0])), len(b)/int(unsafe.Sizeof(one)))
 }
 
+// uint8s is the memory of numbers.
+func uint8s(v []float32) []byte {
+	if len(v) == 0 {
+		return nil
+	}
+	return unsafe.Slice((*byte)(unsafe.Pointer(&v[0])), 4*len(v))
+}
+
 // bits are results to compare bit for bit, with one NaN for all.
 func bitsOf(v []float32) []uint32 {
 	out := make([]uint32, len(v))
@@ -130,6 +138,20 @@ var operations = []struct {
 		q, rows, out := s.int8s(n), s.int8s(n*m), s.int32s(m)
 		DotsInt8(q, rows, n, out)
 		return uints(out)
+	}},
+	{"Keys", false, func(s *source, n, m int) []uint32 {
+		stride := max(1, (n+CodedAlign-1)/CodedAlign) * CodedAlign
+		rows := &CodedRows{Stride: stride}
+		for range 2 {
+			rows.Codes = append(rows.Codes, s.int8s(stride*m))
+			rows.Factors = append(rows.Factors, view[RowFactors](uint8s(s.floats(2*m))))
+		}
+		out, at := s.floats(2*m), view[uint32](s.room(8*m))
+		for i := range at {
+			at[i] = s.r.Uint32N(uint32(m)) + CodedChunk*s.r.Uint32N(2)
+		}
+		rows.Keys(&CodedQuery{Code: s.int8s(stride), Factor: s.floats(1)[0]}, at, out)
+		return bitsOf(out)
 	}},
 	{"DotsInt8At", false, func(s *source, n, m int) []uint32 {
 		q, rows, out := s.int8s(n), s.int8s(n*m), s.int32s(2*m)

@@ -28,6 +28,7 @@ func main() {
 	}
 	int8RowsAVX2()
 	int8RowsAVX512()
+	keysAVX512()
 	matMulInt8AVX2()
 	matMulInt8AVX512()
 	matMulFloat32AVX2()

@@ -1,0 +1,199 @@
+package ann
+
+import (
+	"math"
+	"unsafe"
+
+	"github.com/engramdb/engram/memory"
+	"github.com/engramdb/engram/vector"
+)
+
+func (g *Graph) vector(row uint32) []float32 {
+	at := int(row&chunkMask) * g.dim
+	return g.vectors[row>>chunkShift][at : at+g.dim : at+g.dim]
+}
+
+func (g *Graph) linksOf(row uint32) *[degree]uint32 {
+	return (*[degree]uint32)(g.links[row>>chunkShift][row&chunkMask*degree:])
+}
+
+func (g *Graph) liftOf(row uint32) *lift { return &g.lifts[row>>chunkShift][row&chunkMask] }
+
+// neighbours is the links of a row without what fills them up.
+func (g *Graph) neighbours(row uint32) []uint32 {
+	l := g.linksOf(row)
+	n := 0
+	for n < degree && l[n] != row {
+		n++
+	}
+	return l[:n]
+}
+
+// setLinks writes the links of a row, at most degree, filled up with itself.
+func (g *Graph) setLinks(row uint32, links []uint32) {
+	l := g.linksOf(row)
+	n := copy(l[:], links)
+	for ; n < degree; n++ {
+		l[n] = row
+	}
+}
+
+// addRow finds a place for a slot's vector: one that is free, else a new one.
+func (g *Graph) addRow(slot uint32) uint32 {
+	var row uint32
+	if n := len(g.free); n > 0 {
+		row = g.free[n-1]
+		g.free = g.free[:n-1]
+	} else {
+		row = uint32(g.count)
+		if g.count++; g.count >= maxRows {
+			panic("ann: too many rows")
+		}
+		if int(row>>chunkShift) == len(g.links) {
+			g.addChunk()
+		}
+		g.slots = append(g.slots, slot)
+		g.states = append(g.states, free)
+		g.born = append(g.born, 0)
+	}
+	g.puts++
+	g.slots[row], g.born[row] = slot, g.puts
+	g.setLinks(row, nil)
+	g.rows.set(slot, int(row))
+	g.live++
+	return row
+}
+
+func (g *Graph) addChunk() {
+	const n = vector.CodedChunk
+	if g.code.stride > 0 {
+		g.coded.Codes = append(g.coded.Codes, make([]int8, n*g.code.stride))
+	}
+	g.coded.Factors = append(g.coded.Factors, make([]vector.RowFactors, n))
+	g.links = append(g.links, make([]uint32, n*degree))
+	g.vectors = append(g.vectors, make([]float32, n*g.dim))
+	g.heap = append(g.heap, true)
+	if g.metric == memory.MetricDot {
+		g.lifts = append(g.lifts, make([]lift, n))
+	}
+}
+
+// wipe overwrites what is known of a row's vector.
+func (g *Graph) wipe(row uint32) {
+	clear(g.vector(row))
+	if g.code.stride > 0 {
+		clear(g.coded.Code(row))
+	}
+	*g.coded.Factor(row) = vector.RowFactors{Bias: float32(math.Inf(1))}
+	if g.metric == memory.MetricDot {
+		*g.liftOf(row) = lift{}
+	}
+	clear(g.room)
+}
+
+// release makes the place of a row free, to which no link leads.
+func (g *Graph) release(row uint32) {
+	g.wipe(row)
+	g.setLinks(row, nil)
+	g.states[row], g.slots[row], g.born[row] = free, 0, 0
+	g.free = append(g.free, row)
+}
+
+// leaveFlat moves all vectors from the exact index to rows that wait for links.
+func (g *Graph) leaveFlat() {
+	f := g.flat
+	g.flat = nil
+	g.code = newCoder(g.metric, g.dim)
+	g.code.fit(f.Len(), f.row)
+	g.coded.Stride = g.code.stride
+	g.room = make([]float32, g.code.stride)
+	for i, slot := range f.slots {
+		row := g.addRow(slot)
+		copy(g.vector(row), f.row(i))
+		g.fill(row)
+		clear(f.row(i))
+	}
+}
+
+// becomeFlat moves what is left to an exact index, and lets all rows go.
+func (g *Graph) becomeFlat() {
+	f := NewFlat(g.dim, g.metric)
+	for row, s := range g.states {
+		if s == free || s == dead {
+			continue
+		}
+		copy(f.row(f.addRow(g.slots[row])), g.vector(uint32(row)))
+		g.wipe(uint32(row))
+	}
+	placed := g.placed
+	*g = *newGraph(g.dim, g.metric, g.bounds)
+	g.flat, g.placed = f, placed+1
+}
+
+// Bytes is about how much memory the index takes. Of a snapshot that it lies in
+// (LoadGraph, Adopt) the codes and links count, which searches read all the time;
+// the vectors do not, which are read from the disk when they are wanted.
+func (g *Graph) Bytes() int {
+	if g.flat != nil {
+		return g.flat.Bytes()
+	}
+	n := g.rows.bytes() + 4*cap(g.slots) + cap(g.states) + 4*cap(g.born) + 4*cap(g.free) + 4*cap(g.dead)
+	n += 4*cap(g.tail.rows) + 4*cap(g.apart.rows) + 4*cap(g.entries.rows) + 16*g.twinned
+	n += len(g.links) * vector.CodedChunk * (g.code.stride + 4*degree + int(unsafe.Sizeof(vector.RowFactors{})))
+	n += len(g.lifts) * vector.CodedChunk * int(unsafe.Sizeof(lift{}))
+	for i, v := range g.vectors {
+		if g.heap[i] {
+			n += 4 * cap(v)
+		}
+	}
+	return n
+}
+
+// queued is rows in the order in which they came, each of which can leave at any
+// time. A row's first link, which it has none of, says where it is.
+type queued struct {
+	rows []uint32
+	gone int // rows before this place have left in order
+}
+
+func (q *queued) len() int { return len(q.rows) - q.gone }
+
+// all is the rows; the slice is the queue's.
+func (q *queued) all() []uint32 { return q.rows[q.gone:] }
+
+func (q *queued) add(g *Graph, row uint32) {
+	g.linksOf(row)[0] = uint32(len(q.rows))
+	q.rows = append(q.rows, row)
+}
+
+// remove puts the last in the place of the row.
+func (q *queued) remove(g *Graph, row uint32) {
+	at := g.linksOf(row)[0]
+	last := q.rows[len(q.rows)-1]
+	q.rows[at] = last
+	g.linksOf(last)[0] = at
+	q.rows = q.rows[:len(q.rows)-1]
+	g.setLinks(row, nil)
+	if q.len() == 0 {
+		q.rows, q.gone = q.rows[:0], 0
+	}
+}
+
+// leave takes rows out that are among the first n.
+func (q *queued) leave(g *Graph, rows []uint32) {
+	for _, row := range rows {
+		at := g.linksOf(row)[0]
+		first := q.rows[q.gone]
+		q.rows[at] = first
+		g.linksOf(first)[0] = at
+		q.gone++
+		g.setLinks(row, nil)
+	}
+	if q.gone*2 > len(q.rows) {
+		kept := copy(q.rows, q.rows[q.gone:])
+		q.rows, q.gone = q.rows[:kept], 0
+		for i, row := range q.rows {
+			g.linksOf(row)[0] = uint32(i)
+		}
+	}
+}

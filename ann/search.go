@@ -1,0 +1,366 @@
+package ann
+
+import (
+	"context"
+	"fmt"
+	"math/bits"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/bits-and-blooms/bitset"
+)
+
+// Found is an answer and how it came about.
+type Found struct {
+	Hits     []Hit // as Search gives them
+	Compared int   // vectors compared, by their codes or themselves
+	Exact    bool  // all that was allowed was compared by itself, so none can be missing
+}
+
+// Search gives the k vectors with the best scores for q, best first, equal scores
+// by slot, and how many it compared; the contract is Flat's, but that of the true
+// nearest some may be missing. Scores are exact.
+func (g *Graph) Search(ctx context.Context, q []float32, k int, allow *bitset.BitSet, o Options) (hits []Hit, compared int, err error) {
+	f, err := g.Find(ctx, q, k, allow, o)
+	return f.Hits, f.Compared, err
+}
+
+// Find is Search that says more.
+func (g *Graph) Find(ctx context.Context, q []float32, k int, allow *bitset.BitSet, o Options) (Found, error) {
+	if g.flat != nil {
+		return g.flat.Find(ctx, q, k, allow, o)
+	}
+	if len(q) != g.dim {
+		return Found{}, fmt.Errorf("ann: query of %d numbers in an index of %d: %w", len(q), g.dim, ErrDimension)
+	}
+	if err := ctx.Err(); err != nil {
+		return Found{}, err
+	}
+	work := g.plan(allow)
+	if k <= 0 || work.compare == 0 {
+		return Found{Exact: true}, nil
+	}
+	s := g.borrow()
+	defer g.giveBack(s)
+	f := &finder{scratch: s, ctx: ctx, k: min(k, work.compare), allow: allow, work: work, options: o}
+	return f.find(q)
+}
+
+// Find is Search that says more: the answer of a Flat is exact.
+func (f *Flat) Find(ctx context.Context, q []float32, k int, allow *bitset.BitSet, o Options) (Found, error) {
+	hits, compared, err := f.Search(ctx, q, k, allow, o)
+	return Found{Hits: hits, Compared: compared, Exact: err == nil}, err
+}
+
+// plan says how much a search has to look at: units are words of a filter, or
+// chunks.
+func (g *Graph) plan(allow *bitset.BitSet) work {
+	if allow == nil {
+		return work{units: len(g.links), compare: g.live}
+	}
+	words := allow.Words()
+	words = words[:min(len(words), len(g.rows.pages)*(tablePageSlots/64)):len(words)]
+	if words == nil {
+		words = []uint64{}
+	}
+	n := 0
+	for _, w := range words {
+		n += bits.OnesCount64(w)
+	}
+	return work{allow: words, units: len(words), compare: min(n, g.live)}
+}
+
+// A finder is one search on its way.
+type finder struct {
+	*scratch
+	ctx     context.Context
+	k       int
+	allow   *bitset.BitSet
+	work    work
+	options Options
+}
+
+// window is how many of the best by key are compared by themselves. Codes put
+// what belongs among the first k a few places behind at most, see DESIGN.md.
+func window(k int) int { return k + max(6, k/2) }
+
+// effort is how many candidates a walk keeps.
+func (f *finder) effort() int {
+	if f.options.Effort > 0 {
+		return max(f.options.Effort, f.k)
+	}
+	return max(effortLeast, effortShare*f.k)
+}
+
+const (
+	effortLeast = 96
+	effortShare = 3
+)
+
+// What comparing a row costs on the way, against one in order: the lines of a row
+// that follows another are there when they are wanted.
+const (
+	walkCost   = 3 // a row that a link leads to
+	filterCost = 2 // a row that is looked up by its slot
+	// walkRows is how many rows a walk compares for each candidate that it keeps.
+	walkRows = 12
+)
+
+func (f *finder) find(q []float32) (Found, error) {
+	if !f.g.code.aim(&f.probe, q, f.room) || f.options.Exact {
+		return f.exact()
+	}
+	if f.scans() {
+		return f.scanAll()
+	}
+	if f.allow == nil {
+		if err := f.walk(f.ctx, f.effort()); err != nil {
+			return f.failed(err)
+		}
+		return f.finish()
+	}
+	done, err := f.walkAllowed(f.ctx, f.effort(), f.scanCost()/walkCost, f.allow)
+	if err != nil {
+		return f.failed(err)
+	}
+	if !done {
+		return f.scanAll()
+	}
+	return f.finish()
+}
+
+// scanCost is what comparing all that is allowed costs.
+func (f *finder) scanCost() int {
+	if f.allow == nil {
+		return f.work.compare
+	}
+	return filterCost * f.work.compare
+}
+
+// scans says whether comparing all codes that are allowed is cheaper than a walk,
+// or surer: a walk that is to find a large part of the whole finds it badly.
+func (f *finder) scans() bool {
+	g, n := f.g, f.work.compare
+	if g.links == nil || len(g.entries.rows) == 0 {
+		return true
+	}
+	if f.options.Walk {
+		return f.allow != nil && n <= 4*f.effort()
+	}
+	if g.live <= g.bounds.scan || n <= 4*f.effort() {
+		return true
+	}
+	walk := walkCost * walkRows * f.effort()
+	if f.allow != nil { // of what it passes, only a part is allowed
+		walk = int(float64(walk) * float64(g.live) / float64(n))
+	}
+	return f.scanCost() <= walk
+}
+
+func (f *finder) failed(err error) (Found, error) { return Found{Compared: f.compared}, err }
+
+// scanAll compares the codes of all that is allowed.
+func (f *finder) scanAll() (Found, error) {
+	f.beam.reset(window(f.k))
+	units := func(s *scratch, from, to int) error { return s.scanChunks(f.ctx, from, to) }
+	if f.allow != nil {
+		units = func(s *scratch, from, to int) error { return s.scanWords(f.ctx, f.work.allow, from, to) }
+	}
+	if err := f.split(f.work.units, f.work.compare, units); err != nil {
+		return f.failed(err)
+	}
+	return f.rank(f.beam.items, false)
+}
+
+// finish adds what waits for links to what a walk found.
+func (f *finder) finish() (Found, error) {
+	tail := f.g.tail.all()
+	if err := f.split(len(tail), len(tail), func(s *scratch, from, to int) error {
+		return s.scanTail(f.ctx, tail[from:to], f.allow)
+	}); err != nil {
+		return f.failed(err)
+	}
+	return f.rank(f.beam.items[:min(len(f.beam.items), window(f.k))], true)
+}
+
+// split runs a scan, in two halves at once when it is long. Items are ordered
+// whoever finds them, so the answer is the same.
+func (f *finder) split(units, rows int, run func(s *scratch, from, to int) error) error {
+	workers := min(f.options.Workers, MaxWorkers)
+	if workers <= 0 {
+		workers = min(runtime.GOMAXPROCS(0), MaxWorkers)
+		if rows*f.g.dim < 4*splitFloats { // codes are a quarter of the work
+			workers = 1
+		}
+	}
+	if workers < 2 || units < 2 {
+		return run(f.scratch, 0, units)
+	}
+	second := f.g.borrow()
+	defer f.g.giveBack(second)
+	second.aimed = f.aimed
+	second.beam.reset(f.beam.size)
+	half := f.half(units)
+	var wg sync.WaitGroup
+	var err2 error
+	wg.Go(func() { err2 = run(second, half, units) })
+	err := run(f.scratch, 0, half)
+	wg.Wait()
+	f.compared += second.compared
+	for _, it := range second.beam.items {
+		if it >= f.beam.worst() {
+			break
+		}
+		f.beam.add(it)
+	}
+	if err == nil {
+		err = err2
+	}
+	return err
+}
+
+// half is the unit that parts the work in two.
+func (f *finder) half(units int) int {
+	if f.work.allow == nil || units != len(f.work.allow) {
+		return units / 2
+	}
+	return (&search{allow: f.work.allow}).half(units)
+}
+
+// show compares what at holds and shows it to the beam, as rows not to follow.
+func (s *scratch) show(ctx context.Context) error {
+	before := s.compared / ctxEvery
+	s.compare()
+	worst := s.beam.worst()
+	keys := s.keys[:len(s.at)]
+	for i, row := range s.at {
+		if it := newItem(keys[i], row) | followed; it < worst {
+			s.beam.add(it)
+			worst = s.beam.worst()
+		}
+	}
+	s.at = s.at[:0]
+	if s.compared/ctxEvery != before {
+		return ctx.Err()
+	}
+	return nil
+}
+
+// offer has a row compared, with others.
+func (s *scratch) offer(ctx context.Context, row uint32) error {
+	if s.at = append(s.at, row); len(s.at) < atOnce {
+		return nil
+	}
+	return s.show(ctx)
+}
+
+// scanChunks compares the rows of chunks that hold vectors.
+func (s *scratch) scanChunks(ctx context.Context, from, to int) error {
+	s.at = s.at[:0]
+	first := from << chunkShift
+	for i, state := range s.g.states[first:min(to<<chunkShift, s.g.count)] {
+		if state == free || state == dead || state == standing {
+			continue
+		}
+		if err := s.offer(ctx, uint32(first+i)); err != nil {
+			return err
+		}
+	}
+	return s.show(ctx)
+}
+
+// scanWords compares the rows of the slots in words of a filter.
+func (s *scratch) scanWords(ctx context.Context, words []uint64, from, to int) error {
+	s.at = s.at[:0]
+	for w := from; w < to; w++ {
+		word := words[w]
+		if word == 0 || s.g.rows.pages[w/(tablePageSlots/64)] == nil {
+			continue
+		}
+		for ; word != 0; word &= word - 1 {
+			row := s.g.rows.get(uint32(w*64 + bits.TrailingZeros64(word)))
+			if row < 0 || s.g.states[row] == standing {
+				continue
+			}
+			if err := s.offer(ctx, uint32(row)); err != nil {
+				return err
+			}
+		}
+	}
+	return s.show(ctx)
+}
+
+// scanTail compares the allowed rows of a part of the tail.
+func (s *scratch) scanTail(ctx context.Context, tail []uint32, allow *bitset.BitSet) error {
+	s.at = s.at[:0]
+	for _, row := range tail {
+		if allow != nil && !allow.Test(uint(s.g.slots[row])) {
+			continue
+		}
+		if err := s.offer(ctx, row); err != nil {
+			return err
+		}
+	}
+	return s.show(ctx)
+}
+
+// rank compares items by themselves, and with them what stands apart. Items of a
+// walk stand for their twins too.
+func (f *finder) rank(items []item, walked bool) (Found, error) {
+	g, q := f.g, f.probe.numbers
+	hits := make([]Hit, 0, len(items)+g.apart.len())
+	for _, it := range items {
+		row := it.row()
+		score := g.score(q, row)
+		if f.wants(row) {
+			hits = append(hits, Hit{g.slots[row], score})
+		}
+		if !walked || g.twinned == 0 {
+			continue
+		}
+		for _, t := range g.twins[row] {
+			if f.wants(t) {
+				hits = append(hits, Hit{g.slots[t], score})
+			}
+		}
+	}
+	for _, row := range g.apart.all() {
+		if f.wants(row) {
+			hits = append(hits, Hit{g.slots[row], g.score(q, row)})
+			f.compared++
+		}
+	}
+	return Found{Hits: f.best(hits), Compared: f.compared}, nil
+}
+
+func (f *finder) wants(row uint32) bool {
+	return f.allow == nil || f.allow.Test(uint(f.g.slots[row]))
+}
+
+// best sorts hits and keeps k.
+func (f *finder) best(hits []Hit) []Hit {
+	slices.SortFunc(hits, func(x, y Hit) int {
+		if x.better(y) {
+			return -1
+		}
+		return 1 // no two hits have the same slot
+	})
+	return hits[:min(f.k, len(hits))]
+}
+
+// exact compares all that is allowed by itself.
+func (f *finder) exact() (Found, error) {
+	g, top := f.g, newBest(f.k, f.work.compare)
+	for row, state := range g.states {
+		if state == free || state == dead || !f.wants(uint32(row)) {
+			continue
+		}
+		if f.compared%ctxEvery == ctxEvery-1 && f.ctx.Err() != nil {
+			return f.failed(f.ctx.Err())
+		}
+		f.compared++
+		top.add(Hit{g.slots[row], g.score(f.probe.numbers, uint32(row))})
+	}
+	return Found{Hits: top.sorted(), Compared: f.compared, Exact: true}, nil
+}

@@ -1,0 +1,111 @@
+package ann
+
+import "slices"
+
+// A sweep goes over all rows once and mends the links that lead to rows which
+// were dead when it began; then no link leads there, and their places are free
+// (as in FreshDiskANN, Singh et al., 2021).
+type sweep struct {
+	next int // rows before this one are done
+	dead int // of the first dead rows; 0: no sweep is on
+}
+
+const (
+	// sweepShare: a sweep begins when one row in so many is dead, and at least
+	// sweepLeast. It costs about as much for each as linking it did.
+	sweepShare = 32
+	sweepLeast = 32
+	// sweepRows is how many rows a part of a sweep looks at, sweepChanges how many
+	// of them it mends.
+	sweepRows    = 8192
+	sweepChanges = 128
+)
+
+// planSweep plans the next part of a sweep, when one is on or due.
+func (g *Graph) planSweep() *Plan {
+	if g.sweep.dead == 0 && len(g.dead) < max(sweepLeast, g.live/sweepShare) {
+		return nil
+	}
+	p := &Plan{g: g, placed: g.placed, from: g.sweep.next, dead: len(g.dead)}
+	p.stage = p.look
+	return p
+}
+
+// look finds rows with links to dead ones.
+func (p *Plan) look(int) bool {
+	g := p.g
+	row := p.from
+	for ; row < min(g.count, p.from+sweepRows) && len(p.changes) < sweepChanges; row++ {
+		if g.states[row] != linked && g.states[row] != dead {
+			continue
+		}
+		for _, to := range g.linksOf(uint32(row)) {
+			if g.states[to] == dead && int(to) != row {
+				p.changes = append(p.changes, change{row: uint32(row)})
+				break
+			}
+		}
+	}
+	p.to = row
+	p.stage = p.mend
+	return false
+}
+
+// mend works out new links: those that lead to the living, and in place of each
+// that is gone the best of where it led.
+func (p *Plan) mend(workers int) bool {
+	p.share(workers, stepChanges/4, len(p.changes), func(s *scratch, i int) {
+		c := &p.changes[i]
+		if p.g.states[c.row] == linked {
+			c.links = s.mended(c.row)
+		}
+	})
+	return p.next == len(p.changes)
+}
+
+// mended keeps the links to the living and fills up with what lay beyond the dead.
+func (s *scratch) mended(row uint32) []uint32 {
+	g := s.g
+	var all []uint32
+	add := func(to uint32) {
+		if to != row && g.states[to] == linked {
+			all = append(all, to)
+		}
+	}
+	for _, to := range g.neighbours(row) {
+		add(to)
+		if g.states[to] != dead {
+			continue
+		}
+		for _, beyond := range g.neighbours(to) {
+			add(beyond)
+		}
+	}
+	slices.Sort(all)
+	all = slices.Compact(all)
+	return s.choose(s.distances(row, all), degree)
+}
+
+// placeSweep carries a part of a sweep out, and frees the dead when it was the last.
+func (g *Graph) placeSweep(p *Plan) {
+	if g.sweep.dead == 0 {
+		g.sweep = sweep{dead: p.dead}
+	}
+	for _, c := range p.changes {
+		switch g.states[c.row] {
+		case linked:
+			g.placeLinks(c.row, c.links)
+		case dead:
+			g.placeLinks(c.row, slices.Clone(g.neighbours(c.row)))
+		}
+	}
+	g.sweep.next = p.to
+	if p.to < g.count {
+		return
+	}
+	for _, row := range g.dead[:g.sweep.dead] {
+		g.release(row)
+	}
+	g.dead = slices.Delete(g.dead, 0, g.sweep.dead)
+	g.sweep = sweep{}
+}
