@@ -52,36 +52,55 @@ func newCoder(m memory.Metric, dim int) coder {
 	return c
 }
 
-// fit chooses centre, unit and reach by the rows that there are.
+// fit chooses centre, unit and reach by the rows that there are, but for those
+// that are far longer than most.
 func (c *coder) fit(rows int, row func(int) []float32) {
-	sum, largest := make([]float64, c.dim), 0.0
-	lengths := make([]float64, 0, rows)
-	for i := range rows {
-		largest = max(largest, squared(row(i)))
+	lengths := make([]float64, rows)
+	for i := range lengths {
+		lengths[i] = math.Sqrt(squared(row(i)))
+	}
+	most := outlier * median(lengths)
+	sum, largest, n := make([]float64, c.dim), 0.0, 0.0
+	for i, length := range lengths {
+		if length > most {
+			continue
+		}
+		n++
+		largest = max(largest, length)
 		for j, x := range row(i) {
 			sum[j] += float64(x)
 		}
 	}
 	for j := range c.centre {
-		c.centre[j] = float32(sum[j] / float64(rows))
+		c.centre[j] = float32(sum[j] / n)
 	}
-	for i := range rows {
-		length := 0.0
-		for j, x := range row(i) {
-			d := float64(x)
-			if c.centre != nil {
-				d -= float64(c.centre[j])
-			}
-			length += float64(d * d)
-		}
-		lengths = append(lengths, math.Sqrt(length))
-	}
-	slices.Sort(lengths)
-	if median := lengths[rows/2]; median > 0 {
-		_, e := math.Frexp(median)
+	if m := median(c.distances(rows, row)); m > 0 {
+		_, e := math.Frexp(m)
 		c.unit = float32(math.Ldexp(1, min(max(-e, -126), 126)))
 	}
-	c.reach = largest * float64(c.unit) * float64(c.unit)
+	c.reach = min(largest*largest*float64(c.unit)*float64(c.unit), apartBeyond)
+}
+
+// outlier is how many times the median a length may be to count in fit.
+const outlier = 8
+
+// distances is how far rows are from the centre.
+func (c *coder) distances(rows int, row func(int) []float32) []float64 {
+	d := make([]float64, rows)
+	for i := range d {
+		if c.centre == nil {
+			d[i] = math.Sqrt(squared(row(i)))
+		} else {
+			d[i] = math.Sqrt(vector.SquaredL2Wide(row(i), c.centre))
+		}
+	}
+	return d
+}
+
+func median(v []float64) float64 {
+	v = slices.Clone(v)
+	slices.Sort(v)
+	return v[len(v)/2]
 }
 
 func squared(v []float32) float64 { return vector.DotWide(v, v) }

@@ -50,7 +50,9 @@ type Graph struct {
 	sweep   sweep
 	placed  uint64 // counts Place, and what else changes links
 
-	heap    []bool // of each chunk of vectors: it lies on the heap
+	heap    []bool   // of each chunk of vectors: it lies on the heap
+	changed []uint64 // of each chunk of vectors: the stamp at which it changed last
+	stamp   uint64   // counts Put and Delete
 	room    []float32
 	scratch *sync.Pool
 }
@@ -71,6 +73,8 @@ const (
 const (
 	// degree is how many links a row has at most: two lines of memory.
 	degree = 32
+	// filled is how many it has at least, if there are so many to choose from.
+	filled = 24
 	// breadth is how many candidates are kept when links are made (efConstruction).
 	breadth = 128
 	// chunkShift gives the rows of a chunk, as in package vector.
@@ -104,6 +108,7 @@ func (g *Graph) Put(slot uint32, v []float32) {
 	if len(v) != g.dim {
 		panic(fmt.Sprintf("ann: vector of %d numbers in an index of dimension %d", len(v), g.dim))
 	}
+	g.stamp++
 	if g.flat != nil {
 		g.flat.Put(slot, v)
 		if g.flat.Len() > g.bounds.flat {
@@ -148,6 +153,7 @@ func (g *Graph) fill(row uint32) {
 // Delete forgets the vector of a slot and wipes it from memory; a slot that has
 // none is let be. Links that led to it are mended later, see Plan.
 func (g *Graph) Delete(slot uint32) {
+	g.stamp++
 	if g.flat != nil {
 		g.flat.Delete(slot)
 		return

@@ -297,7 +297,7 @@ func (s *scratch) distances(row uint32, rows []uint32) []neighbour {
 
 // choose picks links among neighbours, nearest first: one to which a chosen one
 // is nearer than the row itself is reached through that, and left out. So links
-// go in all directions.
+// go in all directions. The nearest of those left out fill up to some.
 func (s *scratch) choose(near []neighbour, most int) []uint32 {
 	s.flags = append(s.flags[:0], make([]bool, len(near))...)
 	chosen := make([]uint32, 0, most)
@@ -309,6 +309,11 @@ func (s *scratch) choose(near []neighbour, most int) []uint32 {
 			break
 		}
 		s.leaveOut(i, near)
+	}
+	for i := 0; i < len(near) && len(chosen) < filled; i++ {
+		if s.flags[i] && near[i].distance <= math.MaxFloat32 {
+			chosen = append(chosen, near[i].row)
+		}
 	}
 	return chosen
 }

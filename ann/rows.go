@@ -57,6 +57,7 @@ func (g *Graph) addRow(slot uint32) uint32 {
 		g.born = append(g.born, 0)
 	}
 	g.puts++
+	g.changed[row>>chunkShift] = g.stamp
 	g.slots[row], g.born[row] = slot, g.puts
 	g.setLinks(row, nil)
 	g.rows.set(slot, int(row))
@@ -72,7 +73,7 @@ func (g *Graph) addChunk() {
 	g.coded.Factors = append(g.coded.Factors, make([]vector.RowFactors, n))
 	g.links = append(g.links, make([]uint32, n*degree))
 	g.vectors = append(g.vectors, make([]float32, n*g.dim))
-	g.heap = append(g.heap, true)
+	g.heap, g.changed = append(g.heap, true), append(g.changed, g.stamp)
 	if g.metric == memory.MetricDot {
 		g.lifts = append(g.lifts, make([]lift, n))
 	}
@@ -81,6 +82,7 @@ func (g *Graph) addChunk() {
 // wipe overwrites what is known of a row's vector.
 func (g *Graph) wipe(row uint32) {
 	clear(g.vector(row))
+	g.changed[row>>chunkShift] = g.stamp
 	if g.code.stride > 0 {
 		clear(g.coded.Code(row))
 	}
@@ -125,9 +127,9 @@ func (g *Graph) becomeFlat() {
 		copy(f.row(f.addRow(g.slots[row])), g.vector(uint32(row)))
 		g.wipe(uint32(row))
 	}
-	placed := g.placed
+	placed, stamp := g.placed, g.stamp
 	*g = *newGraph(g.dim, g.metric, g.bounds)
-	g.flat, g.placed = f, placed+1
+	g.flat, g.placed, g.stamp = f, placed+1, stamp
 }
 
 // Bytes is about how much memory the index takes. Of a snapshot that it lies in

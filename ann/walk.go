@@ -16,7 +16,7 @@ type entries struct {
 }
 
 const (
-	entryShare = 4
+	entryShare = 1.0
 	entryLeast = 32
 	entryMost  = 2048
 )

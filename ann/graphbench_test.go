@@ -1,0 +1,203 @@
+package ann_test
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/engramdb/engram/ann"
+	"github.com/engramdb/engram/memory"
+	"github.com/engramdb/engram/vector"
+)
+
+// A set is vectors and queries with their true neighbours.
+type set struct {
+	name    string
+	metric  memory.Metric
+	rows    [][]float32
+	queries [][]float32
+	truth   [][]ann.Hit
+}
+
+const setK = 10
+
+// find makes the truth of a set.
+func (s *set) find(tb testing.TB) {
+	tb.Helper()
+	f := ann.NewFlat(len(s.rows[0]), s.metric)
+	for i, v := range s.rows {
+		f.Put(uint32(i), v)
+	}
+	for _, q := range s.queries {
+		hits, _, err := f.Search(context.Background(), q, setK, nil, ann.Options{})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		s.truth = append(s.truth, hits)
+	}
+}
+
+// minilm is the paragraphs of data/embeddings/minilm below $ENGRAM_DATA: real
+// text. 500 of them are queries.
+func minilm(tb testing.TB) *set {
+	tb.Helper()
+	dir := os.Getenv("ENGRAM_DATA")
+	if dir == "" {
+		tb.Skip("ENGRAM_DATA is not set")
+	}
+	raw, err := os.ReadFile(filepath.Join(dir, "embeddings", "minilm", "wiki20k_minilm_f16.npy"))
+	if err != nil {
+		tb.Skip(err)
+	}
+	head := int(binary.LittleEndian.Uint16(raw[8:]))
+	raw = raw[10+head:]
+	s := &set{name: "minilm", metric: memory.MetricCosine}
+	for i := 0; i < len(raw); i += 2 * 384 {
+		v := make([]float32, 384)
+		for j := range v {
+			v[j] = half(binary.LittleEndian.Uint16(raw[i+2*j:]))
+		}
+		if i/768%40 == 7 {
+			s.queries = append(s.queries, v)
+		} else {
+			s.rows = append(s.rows, v)
+		}
+	}
+	s.find(tb)
+	return s
+}
+
+// half is a float16, of which there are neither infinities nor NaN here.
+func half(h uint16) float32 {
+	v := float32(math.Ldexp(float64(h&0x3ff), -24))
+	if e := int(h >> 10 & 31); e > 0 {
+		v = float32(math.Ldexp(float64(h&0x3ff|0x400), e-25))
+	}
+	if h>>15 != 0 {
+		v = -v
+	}
+	return v
+}
+
+// clustered is unit vectors round centres, which are in groups themselves: the
+// nearest, tenth and a random one have cosines of some .71, .56 and .02.
+func clustered(tb testing.TB, n, dim, queries int) *set {
+	tb.Helper()
+	r := rand.New(rand.NewPCG(uint64(n), uint64(dim)))
+	clusters := max(10, n/100)
+	centres := make([][]float32, clusters)
+	for i := range centres {
+		centres[i] = random(r, dim)
+		vector.Normalize(centres[i], centres[i])
+	}
+	s := &set{name: fmt.Sprintf("clustered%dx%d", n, dim), metric: memory.MetricCosine}
+	one := func() []float32 {
+		c, v := centres[r.IntN(clusters)], random(r, dim)
+		spread := float32((.5 + r.Float64()) / math.Sqrt(float64(dim)))
+		for i := range v {
+			v[i] = c[i] + spread*v[i]
+		}
+		vector.Normalize(v, v)
+		return v
+	}
+	for range n {
+		s.rows = append(s.rows, one())
+	}
+	for range queries {
+		s.queries = append(s.queries, one())
+	}
+	s.find(tb)
+	return s
+}
+
+// built is a graph of the set.
+func (s *set) built(tb testing.TB) *ann.Graph {
+	tb.Helper()
+	began := time.Now()
+	g := ann.NewGraph(len(s.rows[0]), s.metric)
+	for i, v := range s.rows {
+		g.Put(uint32(i), v)
+		if g.Tail() > 10_000 {
+			if err := g.Settle(context.Background(), 2); err != nil {
+				tb.Fatal(err)
+			}
+		}
+	}
+	if err := g.Settle(context.Background(), 2); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Logf("%s: built in %v, %d bytes a row: %s", s.name, time.Since(began).Round(time.Millisecond), g.Bytes()/len(s.rows), ann.Describe(g))
+	return g
+}
+
+// recall is which part of the true neighbours a search finds, and how many it
+// compares for a query.
+func (s *set) recall(tb testing.TB, g *ann.Graph, o ann.Options) (recall, compared float64) {
+	tb.Helper()
+	found, total := 0, 0
+	for i, q := range s.queries {
+		hits, n, err := g.Search(context.Background(), q, setK, nil, o)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		total += n
+		for _, h := range hits {
+			if h.Score >= s.truth[i][setK-1].Score {
+				found++
+			}
+		}
+	}
+	return float64(found) / float64(setK*len(s.queries)), float64(total) / float64(len(s.queries))
+}
+
+// BenchmarkGraph gives recall and queries a second of one goroutine for several
+// efforts: of MiniLM's paragraphs where $ENGRAM_DATA has them, and of clusters,
+// whose size $ENGRAM_ANN_ROWS gives, such as 100000x768.
+func BenchmarkGraph(b *testing.B) {
+	size := os.Getenv("ENGRAM_ANN_ROWS")
+	if size == "" {
+		size = "20000x768"
+	}
+	rows, dim, _ := strings.Cut(size, "x")
+	n, _ := strconv.Atoi(rows)
+	d, _ := strconv.Atoi(dim)
+	for name, of := range map[string]func() *set{
+		"minilm":    func() *set { return minilm(b) },
+		"clustered": func() *set { return clustered(b, n, d, 500) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			s := of()
+			g := s.built(b)
+			for _, effort := range []int{10, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192, 256, 384, 512} {
+				o := ann.Options{Workers: 1, Walk: true, Effort: effort}
+				recall, compared := s.recall(b, g, o)
+				b.Run(strconv.Itoa(effort), func(b *testing.B) {
+					best := time.Hour
+					for b.Loop() {
+						began := time.Now()
+						for _, q := range s.queries {
+							if _, _, err := g.Search(context.Background(), q, setK, nil, o); err != nil {
+								b.Fatal(err)
+							}
+						}
+						best = min(best, time.Since(began))
+					}
+					b.ReportMetric(recall, "recall")
+					b.ReportMetric(compared, "compared")
+					b.ReportMetric(float64(len(s.queries))/best.Seconds(), "best-qps")
+				})
+				if recall > .9995 {
+					break
+				}
+			}
+		})
+	}
+}
