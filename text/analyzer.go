@@ -38,6 +38,8 @@ type Term struct {
 // Query is a cue as distinct terms, in the order in which they first occur. It is a value: an index only reads it.
 type Query struct {
 	Terms []Term
+	// Near are the terms near to each of Terms, by its place; nil, or shorter than Terms, where there are none.
+	Near [][]Near
 }
 
 // maxQueryTerms bounds the distinct terms of a query, and with them the time that a search takes: a cue may be a whole
@@ -74,6 +76,15 @@ func (a *Analyzer) Analyze(title, body string) Document {
 		}
 	}
 	return d
+}
+
+// Stem returns the term of a single word in lower case, or "" for a stop word and for what is not one term.
+func (a *Analyzer) Stem(word string) string {
+	terms := a.lang.terms(nil, a.lang.normal(word)) // not by the cache: who asks for all words of a table would empty it
+	if len(terms) != 1 || terms[0][0] == stopMark {
+		return ""
+	}
+	return terms[0]
 }
 
 // Query returns the terms of a cue. Stop words are dropped, unless there is nothing else.

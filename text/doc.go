@@ -37,6 +37,13 @@
 // the living, counted in whole numbers: the score of a document depends on what is there, not on what was. See [Params]
 // for the formula, [Index.Search] for the walk.
 //
+// # Near terms
+//
+// A [Query] may name for each of its terms others that are near to it; package recall takes them from a thesaurus. A
+// document then counts for the term by whichever of them it holds most, weighted ([Near]). It takes one more array for a
+// window, of what has been counted for the term so far, and the postings of neighbours are bounded (nearPostings): over
+// 100,000 paragraphs of Wikipedia a question of HotpotQA takes 0.43 ms with 10 neighbours a word, 0.19 ms without.
+//
 // # What was left out, and why
 //
 //   - bleve, SQLite's FTS5: 20 and 300 times slower on ten-word questions, and goroutines and files for each index.

@@ -45,7 +45,7 @@ func (n *naive) score(q Query, doc uint32) float64 {
 		tokens += d.Length
 	}
 	average, score := float64(tokens)/float64(len(n.docs)), 0.0
-	for _, want := range q.Terms {
+	for i, want := range q.Terms {
 		df := 0
 		for _, d := range n.docs {
 			if countOf(d, want.Text) > 0 {
@@ -53,6 +53,9 @@ func (n *naive) score(q Query, doc uint32) float64 {
 			}
 		}
 		f := float64(countOf(d, want.Text))
+		for _, near := range q.near(i) {
+			f = max(f, near.Weight*float64(countOf(d, near.Text)))
+		}
 		if f == 0 {
 			continue
 		}
@@ -92,6 +95,13 @@ var (
 		var q Query
 		for _, text := range rapid.SliceOfNDistinct(someTerm, 0, 5, rapid.ID).Draw(t, "query") {
 			q.Terms = append(q.Terms, Term{text, rapid.IntRange(1, 3).Draw(t, "count")})
+			var near []Near
+			for _, text := range rapid.SliceOfNDistinct(someTerm, 0, 3, rapid.ID).Draw(t, "near") {
+				near = append(near, Near{text, rapid.Float64Range(0.01, 0.99).Draw(t, "weight")})
+			}
+			if rapid.Bool().Draw(t, "said") {
+				q.Near = append(q.Near, near)
+			}
 		}
 		return q
 	})
@@ -210,8 +220,18 @@ func churned(t testing.TB) (x, fresh *Index, questions []Query) {
 	for doc, d := range left { // in no order at all
 		fresh.Put(doc, d)
 	}
-	for range 200 {
-		questions = append(questions, a.Query("otter "+c.question()))
+	for i := range 200 {
+		q := a.Query("otter " + c.question())
+		if i%2 == 0 { // widened, but for its last term
+			for range q.Terms[1:] {
+				var near []Near
+				for j, t := range a.Query(c.question()).Terms {
+					near = append(near, Near{t.Text, 0.8 / float64(j+1)})
+				}
+				q.Near = append(q.Near, near)
+			}
+		}
+		questions = append(questions, q)
 	}
 	return x, fresh, questions
 }
@@ -312,7 +332,7 @@ func TestScoresAndExplain(t *testing.T) {
 			}
 			sum := 0.0
 			for _, part := range x.Explain(q, h.Doc) {
-				if part.Count < 1 || part.Docs < 1 || part.Score <= 0 {
+				if part.Count < 1 || part.Docs < 1 && part.By == "" || part.Score <= 0 {
 					t.Fatalf("part %+v", part)
 				}
 				sum += part.Score

@@ -33,7 +33,8 @@ type Hit struct {
 // TermScore is what one term of a query adds to the score of a document.
 type TermScore struct {
 	Term  string  // as in the query
-	Count int     // occurrences in the document
+	By    string  // the term near to it that the document holds in its stead; "" for the term itself
+	Count int     // occurrences in the document, of By if that is said
 	Docs  int     // documents that hold the term
 	IDF   float64 // above 0; the bound of Score for a term that stands once in the query
 	Score float64
@@ -107,23 +108,10 @@ func (x *Index) Explain(q Query, doc uint32) []TermScore {
 	}
 	var parts []TermScore
 	k := x.norms()
-	for _, t := range q.Terms {
-		id, ok := c.dict[t.Text]
-		if !ok || t.Count <= 0 {
-			continue
+	for i, t := range q.Terms {
+		if part, ok := c.explain(k, t, q.near(i), slot); ok {
+			parts = append(parts, part)
 		}
-		var at cursor
-		at.begin(&c.lists[id])
-		at.seek(uint64(slot))
-		if at.slot != uint64(slot) {
-			continue
-		}
-		df := c.df(&c.lists[id])
-		idf := idf(c.live(), df)
-		parts = append(parts, TermScore{
-			Term: t.Text, Count: int(at.count), Docs: int(df), IDF: idf,
-			Score: k.score(float64(t.Count)*idf, at.count, c.lengths[slot]),
-		})
 	}
 	return parts
 }
@@ -150,7 +138,11 @@ func (x *Index) norms() norms {
 // score is the part of one term. The conversion keeps compilers from fusing the product and the sum, which some
 // platforms round otherwise than others.
 func (k norms) score(weight float64, count uint64, length uint32) float64 {
-	f := float64(count)
+	return k.part(weight, float64(count), length)
+}
+
+// part is score for a count that need not be whole.
+func (k norms) part(weight, f float64, length uint32) float64 {
 	return weight * f / (f + (k.fixed + float64(k.slope*float64(length))))
 }
 
@@ -161,12 +153,15 @@ type search struct {
 	allow   *bitset.BitSet
 	limit   int
 	cursors []cursor
+	wide    []wide
+	near    []near // those of the terms in wide
 	wanted  []wanted
 	next    int     // wanted slots before it have been collected
 	denied  int     // scores of this window that passed the bar and not the filter
 	best    []Hit   // a heap with the worst on top once it holds limit hits
 	bar     float64 // a score below it cannot enter best
 	scores  [window]float64
+	counts  [window]float64 // of one widened term
 }
 
 // wanted is a slot to be scored, and where its score goes.
@@ -182,8 +177,10 @@ var searchPool = sync.Pool{New: func() any { return new(search) }}
 // release gives the working memory back, holding on to nothing of the index. The scores are zero between searches.
 func (s *search) release() {
 	clear(s.cursors)
+	clear(s.near)
 	s.core, s.allow, s.next, s.denied = nil, nil, 0, 0
 	s.cursors, s.wanted, s.best = s.cursors[:0], s.wanted[:0], s.best[:0]
+	s.wide, s.near = s.wide[:0], s.near[:0]
 	if cap(s.cursors) > maxScratchHits {
 		s.cursors = nil
 	}
@@ -197,7 +194,8 @@ func (s *search) release() {
 }
 
 // prepare puts a cursor on each term that the index holds and says whether there is any. Scores are sums in the order
-// of the query, whatever the order of the slots, so equal documents score equally to the last bit.
+// of the query, terms that were widened last, whatever the order of the slots, so equal documents score equally to the
+// last bit.
 func (s *search) prepare(x *Index, q Query, o SearchOptions) bool {
 	c := x.core
 	s.core, s.allow, s.norms = c, o.Allow, x.norms()
@@ -205,7 +203,11 @@ func (s *search) prepare(x *Index, q Query, o SearchOptions) bool {
 	if s.limit <= 0 {
 		s.limit = DefaultLimit
 	}
-	for _, t := range q.Terms {
+	for i, t := range q.Terms {
+		if near := q.near(i); len(near) > 0 && t.Count > 0 {
+			s.widen(t, near)
+			continue
+		}
 		id, ok := c.dict[t.Text]
 		if !ok || t.Count <= 0 {
 			continue
@@ -217,7 +219,7 @@ func (s *search) prepare(x *Index, q Query, o SearchOptions) bool {
 		s.cursors = append(s.cursors, cursor{weight: float64(t.Count) * idf(c.live(), df)})
 		s.cursors[len(s.cursors)-1].begin(&c.lists[id])
 	}
-	return len(s.cursors) > 0
+	return len(s.cursors)+len(s.wide) > 0
 }
 
 // alongWindows scores all slots that hold a term.
@@ -226,6 +228,9 @@ func (s *search) alongWindows() {
 		first := uint64(noSlot)
 		for i := range s.cursors {
 			first = min(first, s.cursors[i].slot)
+		}
+		for i := range s.near {
+			first = min(first, s.near[i].slot)
 		}
 		if first == noSlot {
 			return
@@ -250,6 +255,9 @@ func (s *search) scoreWindow(base uint64) (touched uint64) {
 	for i := range s.cursors {
 		s.cursors[i].seek(base)
 		touched |= s.cursors[i].addTo(&s.scores, s.norms, lengths, base)
+	}
+	for _, w := range s.wide {
+		touched |= s.addWide(w, lengths, base)
 	}
 	return touched
 }
@@ -478,6 +486,9 @@ func (s *search) along(give func(wanted, float64)) {
 			if c.slot == uint64(w.slot) {
 				score += s.norms.score(c.weight, c.count, s.core.lengths[w.slot])
 			}
+		}
+		for _, x := range s.wide {
+			score = s.partOf(score, x, w.slot)
 		}
 		if score > 0 {
 			give(w, score)
