@@ -49,7 +49,7 @@ import (
 	"github.com/engramdb/engram/embed/wordpiece"
 )
 
-// Name is what the model is registered under.
+// Name is what the model and the thesaurus are registered under.
 const Name = "static"
 
 // Kind is what the header of a table says that it is.
@@ -75,6 +75,13 @@ var table string
 
 func init() {
 	embed.Register(Name, func() (embed.Model, error) { return Open() })
+	embed.RegisterThesaurus(Name, embed.ThesaurusOf{Language: "en", Make: func(class func(string) string) (embed.Thesaurus, error) {
+		t, err := Open()
+		if err != nil {
+			return nil, err
+		}
+		return t.Thesaurus(class)
+	}})
 }
 
 // Open returns the table in the binary. It is opened once; further calls return the same.
