@@ -20,6 +20,8 @@ type DB struct {
 	jobs   jobs
 	models models
 	keys   keyring // API keys; follows space 0 like spaces
+	// widening of the words of cues; nil: they are not widened.
+	widening *widening
 
 	// spaces follows the records of space 0, once they are on disk. Lock
 	// order: spaces, then towers, then a tower's own.
@@ -47,6 +49,9 @@ func Open(ctx context.Context, dir string, o Options) (*DB, error) {
 		return nil, memory.InOp("open", err)
 	}
 	db := &DB{dir: dir, opts: o}
+	if db.widening, err = findWidening(o); err != nil {
+		return nil, memory.InOp("open", err)
+	}
 	db.run.init()
 	db.jobs.init(o.Clock)
 	db.towers.init()

@@ -73,6 +73,7 @@ func (s *Space) recall(ctx context.Context, c memory.Cue) (Recollection, error) 
 		return Recollection{}, err
 	}
 	defer s.db.towers.release(t)
+	s.db.thesaurus(t.analyzer) // made before the lock of the indexes
 	if c.Mode == memory.ModeAssociative {
 		t.waitAssociated(ctx)
 	}

@@ -69,6 +69,7 @@ func newTower(s *Space) (*tower, error) {
 	}
 	t := &tower{space: s, analyzer: a, model: s.db.modelOf(s.Settings()), opened: make(chan struct{}), gone: make(chan struct{})}
 	t.clear()
+	s.db.warmThesaurus(a)
 	return t, nil
 }
 
@@ -84,7 +85,7 @@ func (t *tower) clear() {
 }
 
 func (t *tower) indexes() recall.Indexes {
-	ix := recall.Indexes{Facets: t.facets, Words: t.words, Vectors: t.vectors, Analyzer: t.analyzer}
+	ix := recall.Indexes{Facets: t.facets, Words: t.words, Vectors: t.vectors, Analyzer: t.analyzer, Thesaurus: t.space.db.thesaurus(t.analyzer)}
 	if t.assoc != nil {
 		ix.Links, ix.Known = t.assoc.links, known{t, 0}
 	}

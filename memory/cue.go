@@ -231,6 +231,7 @@ type Cue struct {
 // has all on.
 type Stages struct {
 	NoText, NoVector, NoLinks bool
+	NoWidening                bool // words of the cue stand for themselves alone
 }
 
 // HasLikeness says whether the cue has something to be like; without it a cue
