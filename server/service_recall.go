@@ -102,7 +102,7 @@ func explainOf(v *structpb.Value) (bool, error) {
 	return false, memory.Invalid("word_unknown", "explain", "explain can be false, true or \"replay\"")
 }
 
-var stageNames = []string{"links", "text", "vector"}
+var stageNames = []string{"links", "text", "vector", "widening"}
 
 func stagesOf(on map[string]bool) (s memory.Stages, err error) {
 	for _, name := range sortedKeys(on) {
@@ -113,6 +113,8 @@ func stagesOf(on map[string]bool) (s memory.Stages, err error) {
 			s.NoVector = !on[name]
 		case "links":
 			s.NoLinks = !on[name]
+		case "widening":
+			s.NoWidening = !on[name]
 		default:
 			return s, memory.Invalid("word_unknown", "stages."+name, "stages.%s is not a stage of recall", name).
 				Hinted("%s", wirejson.DidYouMean(name, stageNames))

@@ -67,7 +67,7 @@ func (f *recallFlags) add(c *cobra.Command) {
 	fs.BoolVar(&f.exact, "exact", false, "compare all vectors; --exact=false: never; left out: the engine chooses")
 	fs.StringVar(&f.now, "now", "", "moment to take as now")
 	fs.StringSliceVar(&f.include, "include", nil, "what else to bring: vector, links")
-	fs.StringSliceVar(&f.without, "without", nil, "stages to switch off: text, vector")
+	fs.StringSliceVar(&f.without, "without", nil, "stages to switch off: text, vector, links, widening")
 	fs.DurationVar(&f.timeout, "timeout", 0, "how long the answer may take")
 	notBoth(c, "limit", "budget")
 }

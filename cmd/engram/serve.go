@@ -201,7 +201,7 @@ func (s *settings) database(log *slog.Logger) engram.Options {
 	return engram.Options{
 		Logger: log, CacheBytes: s.bytes("cache"), ReserveBytes: s.bytes("reserve"),
 		MaxOpenSpaces: s.count("open_spaces"), IdleClose: s.duration("idle_close"),
-		DefaultModel: s.text("default_model"), AutoLinks: s.text("links") == "auto", ReadOnly: s.is("read_only"),
+		DefaultModel: s.text("default_model"), Thesaurus: s.text("thesaurus"), AutoLinks: s.text("links") == "auto", ReadOnly: s.is("read_only"),
 	}
 }
 

@@ -85,7 +85,7 @@ func (s *session) open(ctx context.Context, data string, set *settings, a access
 	if _, err := os.Stat(data); errors.Is(err, os.ErrNotExist) && a == reads {
 		return nil, failed(exitNotFound, "there is no database in %s", data).hinted("engram serve --data %s makes one, and so does engram remember --data %s TEXT", data, data)
 	}
-	o := engram.Options{DefaultModel: set.text("default_model"), AutoLinks: set.text("links") == "auto", Logger: slog.New(slog.NewTextHandler(s.errs, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	o := engram.Options{DefaultModel: set.text("default_model"), Thesaurus: set.text("thesaurus"), AutoLinks: set.text("links") == "auto", Logger: slog.New(slog.NewTextHandler(s.errs, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	db, err := openData(ctx, data, o, "talk to its server with --server ADDR instead of --data, or stop it first")
 	if err != nil {
 		return nil, err

@@ -24,6 +24,7 @@ import (
 	"github.com/engramdb/engram"
 	"github.com/engramdb/engram/embed"
 	_ "github.com/engramdb/engram/embed/minilm" // the default model
+	_ "github.com/engramdb/engram/embed/static" // the thesaurus, and a model
 	"github.com/engramdb/engram/server/wirejson"
 )
 
@@ -72,6 +73,7 @@ var allSettings = []setting{
 	{"slow_log", "500ms", "from when on a call is logged as slow, with the time of each of its stages", checkDuration},
 	{"otlp_endpoint", "", "base URL of an OpenTelemetry collector (OTLP over HTTP) that gets traces; empty: $OTEL_EXPORTER_OTLP_ENDPOINT", checkURL},
 	{"default_model", "minilm", "model of new spaces that say nothing about vectors: " + modelNames() + ", none", checkModel},
+	{"thesaurus", "static", "what widens the words of cues by near ones: " + strings.Join(embed.Thesauri(), ", ") + ", none", checkWord(append(embed.Thesauri(), engram.ModelNone)...)},
 	{"links", "auto", "auto: the engine links memories by itself and recall uses the links; off: it does not", checkWord("auto", "off")},
 	{"read_only", "false", "let serve open the database for reading alone; writes are refused", checkBool},
 	{"stop_timeout", "25s", "how long a stop waits for running requests", checkDuration},
@@ -89,7 +91,7 @@ func checkModel(s string) error {
 
 // serveSettings are those that a server reads.
 var serveSettings = []string{"data", "listen", "insecure", "log_level", "log_format", "cache", "reserve", "open_spaces", "idle_close",
-	"max_requests", "max_streams", "max_body", "request_timeout", "slow_log", "otlp_endpoint", "default_model", "links", "read_only", "stop_timeout", "max_connections", "require_keys", "metrics_open", "origins",
+	"max_requests", "max_streams", "max_body", "request_timeout", "slow_log", "otlp_endpoint", "default_model", "thesaurus", "links", "read_only", "stop_timeout", "max_connections", "require_keys", "metrics_open", "origins",
 	"tls_cert", "tls_key", "tls_client_ca", "rate_per_key", "rate_per_space", "quota_memories", "quota_bytes"}
 
 func settingOf(key string) *setting {

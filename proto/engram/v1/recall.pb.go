@@ -79,7 +79,7 @@ type Cue struct {
 	Explain *structpb.Value `protobuf:"bytes,23,opt,name=explain,proto3" json:"explain,omitempty"`
 	// vector, links.
 	Include []string `protobuf:"bytes,24,rep,name=include,proto3" json:"include,omitempty"`
-	// Stages of recall, each on unless set to false: text, vector.
+	// Stages of recall, each on unless set to false: text, vector, links, widening.
 	Stages map[string]bool `protobuf:"bytes,25,rep,name=stages,proto3" json:"stages,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	// How long the answer may take.
 	Timeout *durationpb.Duration `protobuf:"bytes,26,opt,name=timeout,proto3" json:"timeout,omitempty"`
