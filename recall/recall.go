@@ -172,8 +172,7 @@ func (r *run) byText() {
 	if r.Cue.Text == "" || r.Cue.Stages.NoText {
 		return
 	}
-	r.query = r.Analyzer.Query(r.Cue.Text)
-	r.widen()
+	r.query = r.Query(r.Cue)
 	r.words = r.Words.Search(r.query, text.SearchOptions{Limit: r.candidates(), Allow: r.allowed})
 }
 

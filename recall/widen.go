@@ -1,27 +1,26 @@
 package recall
 
-import "github.com/engramdb/engram/text"
+import (
+	"github.com/engramdb/engram/memory"
+	"github.com/engramdb/engram/text"
+)
 
 // nearMost is how many neighbours a word of the cue is widened by, the nearest first.
 // Tuned on LoCoMo's conversations 1-3: 5 find less, 30 no more.
 const nearMost = 15
 
-// widen lets what is near to a word of the cue count for it, by the weight that the
-// thesaurus gives: "automobile" for "car".
-func (r *run) widen() {
-	if r.Thesaurus == nil || r.Cue.Stages.NoWidening {
-		return
+// Query is what the words of a cue ask of the index: their terms, and those that a
+// thesaurus has near to them, by the weight that it gives: "automobile" for "car".
+func (ix Indexes) Query(c *memory.Cue) text.Query {
+	q := ix.Analyzer.Query(c.Text)
+	if ix.Thesaurus == nil || c.Stages.NoWidening {
+		return q
 	}
-	r.query.Near = make([][]text.Near, len(r.query.Terms))
-	for i, t := range r.query.Terms {
-		found := r.Thesaurus.Near(t.Text, nearMost)
-		if len(found) == 0 {
-			continue
+	q.Near = make([][]text.Near, len(q.Terms))
+	for i, t := range q.Terms {
+		for _, n := range ix.Thesaurus.Near(t.Text, nearMost) {
+			q.Near[i] = append(q.Near[i], text.Near{Text: n.Word, Weight: float64(n.Weight)})
 		}
-		near := make([]text.Near, len(found))
-		for j, n := range found {
-			near[j] = text.Near{Text: n.Word, Weight: float64(n.Weight)}
-		}
-		r.query.Near[i] = near
 	}
+	return q
 }

@@ -2,6 +2,7 @@
 // beside its bar, with the machine that it was measured on.
 //
 //	go run ./bench/cmd/engram-bench quality   evidence recall on real questions (needs ENGRAM_DATA)
+//	go run ./bench/cmd/engram-bench fusion    ways to fuse words and meaning, on the same questions
 //	go run ./bench/cmd/engram-bench write     durable writes against the bare disk and the bare store
 //	go run ./bench/cmd/engram-bench recall    recall by text, exact vector scan, filters
 //	go run ./bench/cmd/engram-bench open      opening: a large space, an empty server, many small spaces
@@ -60,7 +61,7 @@ func (b *bench) does(part string) bool {
 }
 
 var commands = map[string]func(context.Context, *bench) error{
-	"quality": quality, "write": write, "recall": recall, "open": open, "mix": mix,
+	"quality": quality, "fusion": fusion, "write": write, "recall": recall, "open": open, "mix": mix,
 	childSpaces: spacesInChild,
 }
 
@@ -73,7 +74,7 @@ func main() {
 
 func run(ctx context.Context, args []string) int {
 	if len(args) == 0 || commands[args[0]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: engram-bench quality|write|recall|open|mix [flags]; -h after one of them lists its flags")
+		fmt.Fprintln(os.Stderr, "usage: engram-bench quality|fusion|write|recall|open|mix [flags]; -h after one of them lists its flags")
 		return exitFailed
 	}
 	b, err := parse(args[0], args[1:])
