@@ -589,6 +589,29 @@ func readIn(id memory.ID, o memory.Ordinal) bool {
 	return false
 }
 
+// madeIDs begins the ids of links that rules make. See linkOf.
+const madeIDs = "~"
+
+// afterMade is where the links end that were made by the rule that made one, in the
+// order of ids; "" when a caller named the link. What a caller has called so, with
+// the number that follows the rule, is passed over with them.
+func afterMade(id memory.ID) memory.ID {
+	if len(id) == 0 || id[0] != madeIDs[0] {
+		return ""
+	}
+	rule, rest, _ := strings.Cut(string(id[1:]), madeIDs)
+	from, to, ok := strings.Cut(rest, madeIDs)
+	if !ok || !isNumber(from) || !isNumber(to) {
+		return ""
+	}
+	return memory.ID(madeIDs + rule + madeIDs + "9\x7f")
+}
+
+func isNumber(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 32)
+	return err == nil
+}
+
 // known answers what the rules and recall ask about an open space. Its methods are
 // called with t.mu held for reading.
 type known struct {

@@ -287,6 +287,7 @@ type LinkQuery struct {
 	Direction memory.Direction
 	Types     []string
 	AsOf      time.Time // valid time; zero: any
+	Given     bool      // only what callers said, nothing that a rule made by itself
 	PageSize  int       // default DefaultPage, at most MaxPage
 	PageToken string
 }
@@ -308,7 +309,7 @@ func (s *Space) links(ctx context.Context, q LinkQuery) ([]memory.Link, string, 
 	if err := checkPageSize(&q.PageSize); err != nil {
 		return nil, "", err
 	}
-	call := s.call("links", []byte(q.Node), []byte{byte(q.Direction)}, store.Encode(q.Types), store.Encode(q.AsOf))
+	call := s.call("links", []byte(q.Node), []byte{byte(q.Direction)}, store.Encode(q.Types), store.Encode(q.AsOf), []byte{boolByte(q.Given)})
 	var after linkPlace
 	if q.PageToken != "" {
 		tok, err := parsePageToken(q.PageToken, call)
@@ -329,7 +330,7 @@ func (s *Space) links(ctx context.Context, q LinkQuery) ([]memory.Link, string, 
 		return nil, "", memory.NotFound("node_not_found", "there is no memory or entity %q in space %q", q.Node, s.name)
 	}
 	var ls []memory.Link
-	more, err := s.walkLinks(v, n.Ordinal, q.Direction, &after, func(l *store.Link) (bool, error) {
+	more, err := s.walkLinks(v, n.Ordinal, linkWalk{q.Direction, q.Given}, &after, func(l *store.Link) (bool, error) {
 		if len(q.Types) > 0 && !slices.Contains(q.Types, l.Type) || !holdsAt(l.Valid, q.AsOf) {
 			return true, nil
 		}
@@ -349,10 +350,35 @@ type linkPlace struct {
 	ID        memory.ID        `cbor:"2,keyasint"`
 }
 
+// linkWalk says which links of a node are walked over.
+type linkWalk struct {
+	d     memory.Direction
+	given bool // those that rules made are passed over, however many they are
+}
+
+// adjacent calls f for the links of a node in one direction, after one. What is to
+// be passed over is not read: the ids of what one rule made lie side by side.
+func (s *Space) adjacent(v *store.View, o memory.Ordinal, way memory.Direction, after memory.ID, given bool, f func(memory.ID, memory.Ordinal) bool) error {
+	for {
+		var beyond memory.ID
+		err := v.Adjacent(s.id, o, way, after, func(id memory.ID, other memory.Ordinal) bool {
+			if given {
+				beyond = afterMade(id)
+			}
+			return beyond == "" && f(id, other)
+		})
+		if err != nil || beyond == "" {
+			return err
+		}
+		after = beyond
+	}
+}
+
 // walkLinks calls f for the links at a node after a place, which it moves on; a
 // link from a node to itself comes once. more says that it stopped before the
 // end.
-func (s *Space) walkLinks(v *store.View, o memory.Ordinal, d memory.Direction, at *linkPlace, f func(*store.Link) (bool, error)) (more bool, err error) {
+func (s *Space) walkLinks(v *store.View, o memory.Ordinal, w linkWalk, at *linkPlace, f func(*store.Link) (bool, error)) (more bool, err error) {
+	d := w.d
 	looked := 0
 	for _, way := range []memory.Direction{memory.Out, memory.In} {
 		if d != memory.Both && d != way || way < at.Direction {
@@ -362,7 +388,7 @@ func (s *Space) walkLinks(v *store.View, o memory.Ordinal, d memory.Direction, a
 			*at = linkPlace{Direction: way}
 		}
 		var ids []memory.ID
-		err := v.Adjacent(s.id, o, way, at.ID, func(id memory.ID, other memory.Ordinal) bool {
+		err := s.adjacent(v, o, way, at.ID, w.given, func(id memory.ID, other memory.Ordinal) bool {
 			if other != o || way == memory.Out || d == memory.In {
 				ids = append(ids, id)
 			}
@@ -401,10 +427,10 @@ func holdsAt(v *memory.Validity, at time.Time) bool {
 }
 
 // linksOf reads up to n links at a node.
-func (s *Space) linksOf(v *store.View, o memory.Ordinal, d memory.Direction, n int) ([]memory.Link, error) {
+func (s *Space) linksOf(v *store.View, o memory.Ordinal, w linkWalk, n int) ([]memory.Link, error) {
 	var ls []memory.Link
 	var at linkPlace
-	_, err := s.walkLinks(v, o, d, &at, func(l *store.Link) (bool, error) {
+	_, err := s.walkLinks(v, o, w, &at, func(l *store.Link) (bool, error) {
 		m, err := s.loadLink(v, l)
 		ls = append(ls, m)
 		return len(ls) < n, err

@@ -15,6 +15,7 @@ import (
 // ReadOptions say what a read brings along.
 type ReadOptions struct {
 	Vector, Links, Versions bool
+	GivenLinks              bool       // with Links, only what callers said: see LinkQuery.Given
 	AsOf                    time.Time  // system time; zero: now. beyond_horizon (gone) when too old
 	AsOfLSN                 memory.LSN // instead of AsOf
 }
@@ -104,7 +105,7 @@ func (s *Space) load(v *store.View, n *store.Node, o ReadOptions) (m memory.Memo
 		}
 	}
 	if o.Links {
-		if m.LinksOf, err = s.linksOf(v, n.Ordinal, memory.Both, maxIncluded); err != nil {
+		if m.LinksOf, err = s.linksOf(v, n.Ordinal, linkWalk{memory.Both, o.GivenLinks}, maxIncluded); err != nil {
 			return m, false, err
 		}
 	}

@@ -251,6 +251,7 @@ type linkQuery interface {
 	GetTypes() []string
 	GetAsOf() *timestamppb.Timestamp
 	GetPageToken() string
+	GetGiven() bool
 }
 
 func (s *Service) links(ctx context.Context, verb string, r linkQuery, size *int32) ([]*engramv1.Link, string, error) {
@@ -258,7 +259,7 @@ func (s *Service) links(ctx context.Context, verb string, r linkQuery, size *int
 	if err != nil {
 		return nil, "", err
 	}
-	q := engram.LinkQuery{Node: memory.ID(r.GetId()), Types: r.GetTypes(), AsOf: zeroable(r.GetAsOf()), PageToken: r.GetPageToken()}
+	q := engram.LinkQuery{Node: memory.ID(r.GetId()), Types: r.GetTypes(), AsOf: zeroable(r.GetAsOf()), PageToken: r.GetPageToken(), Given: r.GetGiven()}
 	if q.Direction, err = memory.ParseDirection(r.GetDirection()); err != nil {
 		return nil, "", err
 	}

@@ -146,8 +146,8 @@ func (s *Service) GetMemory(ctx context.Context, r *engramv1.GetMemoryRequest) (
 }
 
 func readOptions(include []string) (o engram.ReadOptions, err error) {
-	has, err := words("include", include, "vector", "links", "versions")
-	return engram.ReadOptions{Vector: has["vector"], Links: has["links"], Versions: has["versions"]}, err
+	has, err := words("include", include, "vector", "links", "given_links", "versions")
+	return engram.ReadOptions{Vector: has["vector"], Links: has["links"] || has["given_links"], GivenLinks: !has["links"], Versions: has["versions"]}, err
 }
 
 // asOf reads an LSN or an instant.

@@ -1709,7 +1709,9 @@ type ListMemoryLinksRequest struct {
 	// 50 when left out, at most 1,000.
 	PageSize *int32 `protobuf:"varint,6,opt,name=page_size,json=pageSize,proto3,oneof" json:"page_size,omitempty"`
 	// next_page_token of the page before.
-	PageToken     string `protobuf:"bytes,7,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,7,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only what callers said: none that a rule made by itself.
+	Given         bool `protobuf:"varint,8,opt,name=given,proto3" json:"given,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1793,6 +1795,13 @@ func (x *ListMemoryLinksRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *ListMemoryLinksRequest) GetGiven() bool {
+	if x != nil {
+		return x.Given
+	}
+	return false
+}
+
 // The links of a memory.
 type ListMemoryLinksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1864,7 +1873,9 @@ type ListEntityLinksRequest struct {
 	// 50 when left out, at most 1,000.
 	PageSize *int32 `protobuf:"varint,6,opt,name=page_size,json=pageSize,proto3,oneof" json:"page_size,omitempty"`
 	// next_page_token of the page before.
-	PageToken     string `protobuf:"bytes,7,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,7,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only what callers said: none that a rule made by itself.
+	Given         bool `protobuf:"varint,8,opt,name=given,proto3" json:"given,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1946,6 +1957,13 @@ func (x *ListEntityLinksRequest) GetPageToken() string {
 		return x.PageToken
 	}
 	return ""
+}
+
+func (x *ListEntityLinksRequest) GetGiven() bool {
+	if x != nil {
+		return x.Given
+	}
+	return false
 }
 
 // The links of an entity.
@@ -2590,7 +2608,7 @@ const file_engram_v1_graph_proto_rawDesc = "" +
 	"durability\x18\x03 \x01(\tR\n" +
 	"durability\"&\n" +
 	"\x12DeleteLinkResponse\x12\x10\n" +
-	"\x03lsn\x18\x01 \x01(\x04R\x03lsn\"\xf2\x01\n" +
+	"\x03lsn\x18\x01 \x01(\x04R\x03lsn\"\x88\x02\n" +
 	"\x16ListMemoryLinksRequest\x12\x14\n" +
 	"\x05space\x18\x01 \x01(\tR\x05space\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x1c\n" +
@@ -2599,12 +2617,13 @@ const file_engram_v1_graph_proto_rawDesc = "" +
 	"\x05as_of\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\x12 \n" +
 	"\tpage_size\x18\x06 \x01(\x05H\x00R\bpageSize\x88\x01\x01\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\a \x01(\tR\tpageTokenB\f\n" +
+	"page_token\x18\a \x01(\tR\tpageToken\x12\x14\n" +
+	"\x05given\x18\b \x01(\bR\x05givenB\f\n" +
 	"\n" +
 	"_page_size\"h\n" +
 	"\x17ListMemoryLinksResponse\x12%\n" +
 	"\x05links\x18\x01 \x03(\v2\x0f.engram.v1.LinkR\x05links\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xf2\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x88\x02\n" +
 	"\x16ListEntityLinksRequest\x12\x14\n" +
 	"\x05space\x18\x01 \x01(\tR\x05space\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x1c\n" +
@@ -2613,7 +2632,8 @@ const file_engram_v1_graph_proto_rawDesc = "" +
 	"\x05as_of\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\x12 \n" +
 	"\tpage_size\x18\x06 \x01(\x05H\x00R\bpageSize\x88\x01\x01\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\a \x01(\tR\tpageTokenB\f\n" +
+	"page_token\x18\a \x01(\tR\tpageToken\x12\x14\n" +
+	"\x05given\x18\b \x01(\bR\x05givenB\f\n" +
 	"\n" +
 	"_page_size\"h\n" +
 	"\x17ListEntityLinksResponse\x12%\n" +

@@ -1320,7 +1320,7 @@ type GetMemoryRequest struct {
 	Space string `protobuf:"bytes,1,opt,name=space,proto3" json:"space,omitempty"`
 	// The memory's id.
 	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
-	// vector, links, versions.
+	// vector, links, given_links (none that a rule made by itself), versions.
 	Include []string `protobuf:"bytes,3,rep,name=include,proto3" json:"include,omitempty"`
 	// As it stood then: an LSN, or an instant of storage in RFC 3339.
 	AsOf          string `protobuf:"bytes,4,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
@@ -1393,7 +1393,7 @@ type GetMemoriesRequest struct {
 	Space string `protobuf:"bytes,1,opt,name=space,proto3" json:"space,omitempty"`
 	// Their ids.
 	Ids []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
-	// vector, links, versions.
+	// vector, links, given_links (none that a rule made by itself), versions.
 	Include       []string `protobuf:"bytes,3,rep,name=include,proto3" json:"include,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
