@@ -569,7 +569,7 @@ func linkOf(o memory.Ordinal, p rules.Proposal) *store.Link {
 	if p.Back {
 		from, to = to, from
 	}
-	return &store.Link{ID: memory.ID(fmt.Sprintf("~%s~%d~%d", p.Rule, from, to)), From: from, To: to, Type: p.Type, Weight: p.Weight, Rule: p.Rule}
+	return &store.Link{ID: madeID(p.Rule, from, to), From: from, To: to, Type: p.Type, Weight: p.Weight, Rule: p.Rule}
 }
 
 // readIn says whether a link is one that a rule reads in a node's own content: what it
@@ -587,6 +587,11 @@ func readIn(id memory.ID, o memory.Ordinal) bool {
 		return part[2] == self
 	}
 	return false
+}
+
+// madeID is the id of a link that a rule makes: one, whoever asks twice.
+func madeID(rule string, from, to memory.Ordinal) memory.ID {
+	return memory.ID(fmt.Sprintf("%s%s%s%d%s%d", madeIDs, rule, madeIDs, from, madeIDs, to))
 }
 
 // madeIDs begins the ids of links that rules make. See linkOf.

@@ -15,7 +15,7 @@ func (s *spread) result() Result {
 	}
 	best := make([]uint32, 0, min(s.o.Limit+1, len(s.nodes)))
 	for n := range s.nodes {
-		if s.nodes[n].blocked {
+		if s.nodes[n].blocked || s.o.Only != nil && !s.o.Only(s.nodes[n].node) {
 			continue
 		}
 		r.Reached++
@@ -204,10 +204,11 @@ func (s *spread) step(w *wave, at uint32) Step {
 		}
 	}
 	from, to := s.nodes[m.from].node, s.nodes[m.to].node
+	fan := s.side(m.direction).fan(from, m.kind)
 	if m.direction == memory.In {
 		from, to = to, from
 	}
-	step := Step{From: from, To: to, Type: s.g.types[m.kind], Direction: m.direction}
+	step := Step{From: from, To: to, Type: s.g.types[m.kind], Direction: m.direction, Fan: fan}
 	s.g.eachParallel(from, entryOf(m.kind, to, 0), func(e entry, tag uint32) bool {
 		step.Tag = tag
 		if e.weight() == m.weight {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -63,6 +64,9 @@ type Options struct {
 	// Allow says which nodes may be activated, and so pass it on; nil is all. It
 	// is asked once for each node that would be. Seeds are not asked about.
 	Allow func(memory.Ordinal) bool
+	// Only says which nodes are returned; nil is all. The others are activated and
+	// pass it on all the same.
+	Only func(memory.Ordinal) bool
 }
 
 // Defaults and bounds of Options.
@@ -101,7 +105,8 @@ func (o Options) withDefaults() (Options, error) {
 	case o.Paths < 0 || o.Paths > MaxPaths:
 		return o, memory.Invalid("paths_out_of_range", "paths", "paths is %d; it lies between 0 and %d", o.Paths, MaxPaths)
 	}
-	for t, f := range o.Flows {
+	for _, t := range slices.Sorted(maps.Keys(o.Flows)) {
+		f := o.Flows[t]
 		if !(f.Out >= 0 && f.Out <= 1 && f.In >= 0 && f.In <= 1) {
 			return o, memory.Invalid("flow_out_of_range", "flows."+t, "the flow of %q is %v; both lie between 0 and 1", t, f)
 		}
@@ -112,7 +117,7 @@ func (o Options) withDefaults() (Options, error) {
 // Result is what a spread did.
 type Result struct {
 	Activated []Activated // best first, equal ones by ordinal
-	Reached   int         // nodes with activation; Activated may be fewer
+	Reached   int         // nodes with activation, of those that Only lets through; Activated may be fewer
 	Work      int         // links looked at
 	Hops      int         // of the farthest activation
 	Truncated bool        // nodes were left out that would have taken Work beyond MaxWork, the weakest first
@@ -142,6 +147,7 @@ type Step struct {
 	Type      string
 	Tag       uint32
 	Direction memory.Direction
+	Fan       int     // links of this type and direction at the node that passed it on
 	Factor    float64 // which part of the activation it passed on
 }
 

@@ -23,7 +23,7 @@ func TestCodesAreDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, dir := range []string{"..", "../memory", "../store", "../facet", "../text", "../ann", "../recall", ".", "wirejson"} {
+	for _, dir := range []string{"..", "../memory", "../store", "../facet", "../graph", "../text", "../ann", "../recall", ".", "wirejson"} {
 		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		if err != nil {
 			t.Fatal(err)

@@ -286,6 +286,13 @@ var scenario = []step{
 	{"ListMemoryLinks", `{"space":"s","id":"a","direction":"out"}`, "", nil},
 	{"ListMemoryLinks", `{"space":"s","id":"a","direction":"up"}`, "word_unknown", nil},
 	{"ListEntityLinks", `{"space":"s","id":"ada"}`, "", nil},
+	{"Spread", `{"space":"s","ids":["a"],"flows":{"about":{"out":1}},"hops":2}`, "", nil},
+	{"Spread", `{"space":"s","seeds":[{"id":"a","weight":0.5}],"text":"otters","types":["about"],"kinds":["entity"]}`, "", nil},
+	{"Spread", `{"space":"s"}`, "seeds_empty", nil},
+	{"Spread", `{"space":"s","ids":["nobody"]}`, "node_not_found", nil},
+	{"Spread", `{"space":"s","ids":["a"],"hops":0}`, "hops_out_of_range", nil},
+	{"Spread", `{"space":"s","ids":["a"],"fan":"wide"}`, "word_unknown", nil},
+	{"Spread", `{"space":"s","seeds":[{"id":"a","weight":-1}]}`, "seed_invalid", nil},
 	{"DeleteLink", `{"space":"s","id":"l"}`, "", nil},
 	{"DeleteEntity", `{"space":"s","id":"ada"}`, "", nil},
 
@@ -296,7 +303,7 @@ var scenario = []step{
 	{"DeleteMemory", `{"space":"s","id":"c"}`, "memory_not_found", nil},
 
 	{"ReplayRecall", `{"space":"s"}`, "", nil}, {"Feedback", `{"space":"s"}`, "", nil}, {"MergeEntities", `{"space":"s"}`, "", nil},
-	{"Spread", `{"space":"s"}`, "", nil}, {"Recognise", `{"space":"s"}`, "", nil}, {"Complete", `{"space":"s"}`, "", nil},
+	{"Recognise", `{"space":"s"}`, "", nil}, {"Complete", `{"space":"s"}`, "", nil},
 	{"Match", `{"space":"s"}`, "", nil}, {"Query", `{"space":"s"}`, "", nil}, {"Consolidate", `{"space":"s"}`, "", nil},
 	{"ListConcepts", `{"space":"s"}`, "", nil}, {"GetConcept", `{"space":"s","id":"c"}`, "", nil}, {"ListPlans", `{"space":"s"}`, "", nil},
 	{"RevertPlan", `{"space":"s","id":"p"}`, "", nil},
@@ -424,6 +431,8 @@ func settled(m proto.Message) proto.Message {
 	case *engramv1.RecallResponse:
 		a.Took = nil
 		a.RecallId = strings.Repeat("x", len(a.RecallId))
+	case *engramv1.SpreadResponse:
+		a.Took = nil
 	case *engramv1.DeleteSpaceResponse:
 		a.Job = strings.Repeat("x", len(a.Job))
 	case *engramv1.CreateKeyResponse:

@@ -29,10 +29,6 @@ func (later) MergeEntities(ctx context.Context, r *engramv1.MergeEntitiesRequest
 	return notBuilt[engramv1.MergeEntitiesResponse](ctx, "merge_entities", r.GetSpace())
 }
 
-func (later) Spread(ctx context.Context, r *engramv1.SpreadRequest) (*engramv1.SpreadResponse, error) {
-	return notBuilt[engramv1.SpreadResponse](ctx, "spread", r.GetSpace())
-}
-
 func (later) Recognise(ctx context.Context, r *engramv1.RecogniseRequest) (*engramv1.RecogniseResponse, error) {
 	return notBuilt[engramv1.RecogniseResponse](ctx, "recognise", r.GetSpace())
 }

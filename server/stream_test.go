@@ -365,9 +365,9 @@ func TestRPC(t *testing.T) {
 			}
 			_, err = c.Remember(context.Background(), &engramv1.RememberRequest{Space: "default", Memory: &engramv1.MemoryInput{Text: "x", Salience: new(float64(7))}})
 			checkRPCError(t, err)
-			_, err = c.Spread(context.Background(), &engramv1.SpreadRequest{Space: "default"})
+			_, err = c.Consolidate(context.Background(), &engramv1.ConsolidateRequest{Space: "default"})
 			if connect.CodeOf(err) != connect.CodeUnimplemented {
-				t.Errorf("spread: %v", err)
+				t.Errorf("consolidate: %v", err)
 			}
 		})
 	}

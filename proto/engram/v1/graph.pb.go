@@ -9,6 +9,7 @@ package engramv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
@@ -2021,19 +2022,64 @@ func (x *ListEntityLinksResponse) GetNextPageToken() string {
 	return ""
 }
 
-// Spreads activation from some nodes along links and bindings.
+// Spreads activation from some nodes along links: from ids, from what text or a
+// vector is like, or from all of them.
 type SpreadRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The space's name.
 	Space string `protobuf:"bytes,1,opt,name=space,proto3" json:"space,omitempty"`
-	// Where activation starts.
+	// Where activation starts, with 1 each.
 	Ids []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
-	// How many nodes to answer; 10 when left out.
+	// How many nodes to answer: 10 when left out, at most 1,000.
 	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// How many steps it may go.
+	// How many links it may go: 3 when left out, at most 8.
 	Hops *int32 `protobuf:"varint,4,opt,name=hops,proto3,oneof" json:"hops,omitempty"`
 	// Only along links of these types.
-	Types         []string `protobuf:"bytes,5,rep,name=types,proto3" json:"types,omitempty"`
+	Types []string `protobuf:"bytes,5,rep,name=types,proto3" json:"types,omitempty"`
+	// Where activation starts, with weights.
+	Seeds []*SpreadSeed `protobuf:"bytes,6,rep,name=seeds,proto3" json:"seeds,omitempty"`
+	// It starts at what is like this text, and at what the text names.
+	Text string `protobuf:"bytes,7,opt,name=text,proto3" json:"text,omitempty"`
+	// It starts at what is like this vector, of the space's dimension.
+	Vector []float32 `protobuf:"fixed32,8,rep,packed,name=vector,proto3" json:"vector,omitempty"`
+	// How well links of a type carry activation; "" stands for all types that are not
+	// named. Those that are left out carry as in a recall.
+	Flows map[string]*SpreadFlow `protobuf:"bytes,9,rep,name=flows,proto3" json:"flows,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// both (the default); out: only with the arrows; in: only against them.
+	Direction string `protobuf:"bytes,10,opt,name=direction,proto3" json:"direction,omitempty"`
+	// How activation divides among links: linear (the default), sqrt or log.
+	Fan string `protobuf:"bytes,11,opt,name=fan,proto3" json:"fan,omitempty"`
+	// What is left of it after each link: 0.5 when left out, above 0 and at most 1.
+	Decay *float64 `protobuf:"fixed64,12,opt,name=decay,proto3,oneof" json:"decay,omitempty"`
+	// The least that a link carries: 0.001 when left out.
+	Threshold *float64 `protobuf:"fixed64,13,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
+	// How many links are looked at: at most 1,048,576, which is the default.
+	MaxWork *int32 `protobuf:"varint,14,opt,name=max_work,json=maxWork,proto3,oneof" json:"max_work,omitempty"`
+	// How many of the strongest paths to tell of each node: 3 when left out, at most 64.
+	Paths *int32 `protobuf:"varint,15,opt,name=paths,proto3,oneof" json:"paths,omitempty"`
+	// Along the links that held in the world then, rather than all.
+	AsOf *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	// Which nodes are answered: episode, concept, entity. What follows says which
+	// memories activation may touch; entities always let it through.
+	Kinds []string `protobuf:"bytes,21,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	// All of these tags.
+	Tags []string `protobuf:"bytes,22,rep,name=tags,proto3" json:"tags,omitempty"`
+	// At least one of these tags.
+	AnyTags []string `protobuf:"bytes,23,rep,name=any_tags,json=anyTags,proto3" json:"any_tags,omitempty"`
+	// None of these tags.
+	NotTags []string `protobuf:"bytes,24,rep,name=not_tags,json=notTags,proto3" json:"not_tags,omitempty"`
+	// All of these people.
+	People []string `protobuf:"bytes,25,rep,name=people,proto3" json:"people,omitempty"`
+	// The stream it belongs to.
+	Stream string `protobuf:"bytes,26,opt,name=stream,proto3" json:"stream,omitempty"`
+	// When it happened.
+	Happened *TimeRange `protobuf:"bytes,27,opt,name=happened,proto3" json:"happened,omitempty"`
+	// When it was stored.
+	Stored *TimeRange `protobuf:"bytes,28,opt,name=stored,proto3" json:"stored,omitempty"`
+	// Where it happened.
+	Place *PlaceFilter `protobuf:"bytes,29,opt,name=place,proto3" json:"place,omitempty"`
+	// {"k": v} for equality, or {"k": {"gte", "gt", "lte", "lt", "in", "exists"}}.
+	Metadata      *structpb.Struct `protobuf:"bytes,30,opt,name=metadata,proto3" json:"metadata,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2103,20 +2149,288 @@ func (x *SpreadRequest) GetTypes() []string {
 	return nil
 }
 
+func (x *SpreadRequest) GetSeeds() []*SpreadSeed {
+	if x != nil {
+		return x.Seeds
+	}
+	return nil
+}
+
+func (x *SpreadRequest) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *SpreadRequest) GetVector() []float32 {
+	if x != nil {
+		return x.Vector
+	}
+	return nil
+}
+
+func (x *SpreadRequest) GetFlows() map[string]*SpreadFlow {
+	if x != nil {
+		return x.Flows
+	}
+	return nil
+}
+
+func (x *SpreadRequest) GetDirection() string {
+	if x != nil {
+		return x.Direction
+	}
+	return ""
+}
+
+func (x *SpreadRequest) GetFan() string {
+	if x != nil {
+		return x.Fan
+	}
+	return ""
+}
+
+func (x *SpreadRequest) GetDecay() float64 {
+	if x != nil && x.Decay != nil {
+		return *x.Decay
+	}
+	return 0
+}
+
+func (x *SpreadRequest) GetThreshold() float64 {
+	if x != nil && x.Threshold != nil {
+		return *x.Threshold
+	}
+	return 0
+}
+
+func (x *SpreadRequest) GetMaxWork() int32 {
+	if x != nil && x.MaxWork != nil {
+		return *x.MaxWork
+	}
+	return 0
+}
+
+func (x *SpreadRequest) GetPaths() int32 {
+	if x != nil && x.Paths != nil {
+		return *x.Paths
+	}
+	return 0
+}
+
+func (x *SpreadRequest) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+func (x *SpreadRequest) GetKinds() []string {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *SpreadRequest) GetTags() []string {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
+func (x *SpreadRequest) GetAnyTags() []string {
+	if x != nil {
+		return x.AnyTags
+	}
+	return nil
+}
+
+func (x *SpreadRequest) GetNotTags() []string {
+	if x != nil {
+		return x.NotTags
+	}
+	return nil
+}
+
+func (x *SpreadRequest) GetPeople() []string {
+	if x != nil {
+		return x.People
+	}
+	return nil
+}
+
+func (x *SpreadRequest) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *SpreadRequest) GetHappened() *TimeRange {
+	if x != nil {
+		return x.Happened
+	}
+	return nil
+}
+
+func (x *SpreadRequest) GetStored() *TimeRange {
+	if x != nil {
+		return x.Stored
+	}
+	return nil
+}
+
+func (x *SpreadRequest) GetPlace() *PlaceFilter {
+	if x != nil {
+		return x.Place
+	}
+	return nil
+}
+
+func (x *SpreadRequest) GetMetadata() *structpb.Struct {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+// A node that is active to begin with.
+type SpreadSeed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The node's id.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// How active: 1 when left out, at least 0.
+	Weight        *float64 `protobuf:"fixed64,2,opt,name=weight,proto3,oneof" json:"weight,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SpreadSeed) Reset() {
+	*x = SpreadSeed{}
+	mi := &file_engram_v1_graph_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SpreadSeed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SpreadSeed) ProtoMessage() {}
+
+func (x *SpreadSeed) ProtoReflect() protoreflect.Message {
+	mi := &file_engram_v1_graph_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SpreadSeed.ProtoReflect.Descriptor instead.
+func (*SpreadSeed) Descriptor() ([]byte, []int) {
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *SpreadSeed) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SpreadSeed) GetWeight() float64 {
+	if x != nil && x.Weight != nil {
+		return *x.Weight
+	}
+	return 0
+}
+
+// How well a type of link carries activation, from 0 (not) to 1.
+type SpreadFlow struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// With the arrow.
+	Out float64 `protobuf:"fixed64,1,opt,name=out,proto3" json:"out,omitempty"`
+	// Against it.
+	In            float64 `protobuf:"fixed64,2,opt,name=in,proto3" json:"in,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SpreadFlow) Reset() {
+	*x = SpreadFlow{}
+	mi := &file_engram_v1_graph_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SpreadFlow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SpreadFlow) ProtoMessage() {}
+
+func (x *SpreadFlow) ProtoReflect() protoreflect.Message {
+	mi := &file_engram_v1_graph_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SpreadFlow.ProtoReflect.Descriptor instead.
+func (*SpreadFlow) Descriptor() ([]byte, []int) {
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *SpreadFlow) GetOut() float64 {
+	if x != nil {
+		return x.Out
+	}
+	return 0
+}
+
+func (x *SpreadFlow) GetIn() float64 {
+	if x != nil {
+		return x.In
+	}
+	return 0
+}
+
 // The nodes that were woken, the most active first.
 type SpreadResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Each with its activation.
 	Nodes []*ActiveNode `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
 	// The state that was read.
-	Lsn           uint64 `protobuf:"varint,2,opt,name=lsn,proto3" json:"lsn,omitempty"`
+	Lsn uint64 `protobuf:"varint,2,opt,name=lsn,proto3" json:"lsn,omitempty"`
+	// How many nodes became active, of those that may be answered.
+	Reached uint32 `protobuf:"varint,3,opt,name=reached,proto3" json:"reached,omitempty"`
+	// How many links were looked at.
+	Work uint32 `protobuf:"varint,4,opt,name=work,proto3" json:"work,omitempty"`
+	// How many links the farthest activation went.
+	Hops uint32 `protobuf:"varint,5,opt,name=hops,proto3" json:"hops,omitempty"`
+	// The bounds that were met: max_work (the weakest nodes passed nothing on),
+	// links_read (links were read from the store, and not all of them).
+	Bounds []string `protobuf:"bytes,6,rep,name=bounds,proto3" json:"bounds,omitempty"`
+	// How long each stage took.
+	Took          map[string]*durationpb.Duration `protobuf:"bytes,7,rep,name=took,proto3" json:"took,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SpreadResponse) Reset() {
 	*x = SpreadResponse{}
-	mi := &file_engram_v1_graph_proto_msgTypes[28]
+	mi := &file_engram_v1_graph_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2128,7 +2442,7 @@ func (x *SpreadResponse) String() string {
 func (*SpreadResponse) ProtoMessage() {}
 
 func (x *SpreadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[28]
+	mi := &file_engram_v1_graph_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2141,7 +2455,7 @@ func (x *SpreadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpreadResponse.ProtoReflect.Descriptor instead.
 func (*SpreadResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{28}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SpreadResponse) GetNodes() []*ActiveNode {
@@ -2158,6 +2472,41 @@ func (x *SpreadResponse) GetLsn() uint64 {
 	return 0
 }
 
+func (x *SpreadResponse) GetReached() uint32 {
+	if x != nil {
+		return x.Reached
+	}
+	return 0
+}
+
+func (x *SpreadResponse) GetWork() uint32 {
+	if x != nil {
+		return x.Work
+	}
+	return 0
+}
+
+func (x *SpreadResponse) GetHops() uint32 {
+	if x != nil {
+		return x.Hops
+	}
+	return 0
+}
+
+func (x *SpreadResponse) GetBounds() []string {
+	if x != nil {
+		return x.Bounds
+	}
+	return nil
+}
+
+func (x *SpreadResponse) GetTook() map[string]*durationpb.Duration {
+	if x != nil {
+		return x.Took
+	}
+	return nil
+}
+
 // A node and its activation inside one query.
 type ActiveNode struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2165,15 +2514,23 @@ type ActiveNode struct {
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// episode, concept or entity.
 	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
-	// A number of this query alone.
-	Activation    float64 `protobuf:"fixed64,3,opt,name=activation,proto3" json:"activation,omitempty"`
+	// A number of this query alone: seed, and what came over links.
+	Activation float64 `protobuf:"fixed64,3,opt,name=activation,proto3" json:"activation,omitempty"`
+	// What it had to begin with.
+	Seed float64 `protobuf:"fixed64,4,opt,name=seed,proto3" json:"seed,omitempty"`
+	// An entity's name, a memory's title or the beginning of its text.
+	Label string `protobuf:"bytes,5,opt,name=label,proto3" json:"label,omitempty"`
+	// The strongest ways by which activation came.
+	Paths []*SpreadPath `protobuf:"bytes,6,rep,name=paths,proto3" json:"paths,omitempty"`
+	// What came by ways that are not told: seed, paths and rest sum to activation.
+	Rest          float64 `protobuf:"fixed64,7,opt,name=rest,proto3" json:"rest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ActiveNode) Reset() {
 	*x = ActiveNode{}
-	mi := &file_engram_v1_graph_proto_msgTypes[29]
+	mi := &file_engram_v1_graph_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2185,7 +2542,7 @@ func (x *ActiveNode) String() string {
 func (*ActiveNode) ProtoMessage() {}
 
 func (x *ActiveNode) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[29]
+	mi := &file_engram_v1_graph_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2198,7 +2555,7 @@ func (x *ActiveNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActiveNode.ProtoReflect.Descriptor instead.
 func (*ActiveNode) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{29}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ActiveNode) GetId() string {
@@ -2222,6 +2579,217 @@ func (x *ActiveNode) GetActivation() float64 {
 	return 0
 }
 
+func (x *ActiveNode) GetSeed() float64 {
+	if x != nil {
+		return x.Seed
+	}
+	return 0
+}
+
+func (x *ActiveNode) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *ActiveNode) GetPaths() []*SpreadPath {
+	if x != nil {
+		return x.Paths
+	}
+	return nil
+}
+
+func (x *ActiveNode) GetRest() float64 {
+	if x != nil {
+		return x.Rest
+	}
+	return 0
+}
+
+// A way by which activation came from a seed.
+type SpreadPath struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The seed's id.
+	Seed string `protobuf:"bytes,1,opt,name=seed,proto3" json:"seed,omitempty"`
+	// What came: the seed's activation times the factors of the steps.
+	Activation float64 `protobuf:"fixed64,2,opt,name=activation,proto3" json:"activation,omitempty"`
+	// The links of the way, from the seed on.
+	Steps         []*SpreadStep `protobuf:"bytes,3,rep,name=steps,proto3" json:"steps,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SpreadPath) Reset() {
+	*x = SpreadPath{}
+	mi := &file_engram_v1_graph_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SpreadPath) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SpreadPath) ProtoMessage() {}
+
+func (x *SpreadPath) ProtoReflect() protoreflect.Message {
+	mi := &file_engram_v1_graph_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SpreadPath.ProtoReflect.Descriptor instead.
+func (*SpreadPath) Descriptor() ([]byte, []int) {
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *SpreadPath) GetSeed() string {
+	if x != nil {
+		return x.Seed
+	}
+	return ""
+}
+
+func (x *SpreadPath) GetActivation() float64 {
+	if x != nil {
+		return x.Activation
+	}
+	return 0
+}
+
+func (x *SpreadPath) GetSteps() []*SpreadStep {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+// A link of a way. Its factor is decay * flow * weight / the weights of all links of
+// its type and direction at the node that it was left from.
+type SpreadStep struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The link's id; empty for one of very many between two hubs.
+	Link string `protobuf:"bytes,1,opt,name=link,proto3" json:"link,omitempty"`
+	// The node that the link leaves.
+	From string `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	// The node that it enters.
+	To string `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	// What it says.
+	Type string `protobuf:"bytes,4,opt,name=type,proto3" json:"type,omitempty"`
+	// What made it: caller, next, mentions, ...
+	Rule string `protobuf:"bytes,5,opt,name=rule,proto3" json:"rule,omitempty"`
+	// The link's weight.
+	Weight float64 `protobuf:"fixed64,6,opt,name=weight,proto3" json:"weight,omitempty"`
+	// out: activation went with the arrow; in: against it.
+	Direction string `protobuf:"bytes,7,opt,name=direction,proto3" json:"direction,omitempty"`
+	// How many links of its type and direction that node has.
+	Fan uint32 `protobuf:"varint,8,opt,name=fan,proto3" json:"fan,omitempty"`
+	// The part of the activation of that node that it carried.
+	Factor        float64 `protobuf:"fixed64,9,opt,name=factor,proto3" json:"factor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SpreadStep) Reset() {
+	*x = SpreadStep{}
+	mi := &file_engram_v1_graph_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SpreadStep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SpreadStep) ProtoMessage() {}
+
+func (x *SpreadStep) ProtoReflect() protoreflect.Message {
+	mi := &file_engram_v1_graph_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SpreadStep.ProtoReflect.Descriptor instead.
+func (*SpreadStep) Descriptor() ([]byte, []int) {
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *SpreadStep) GetLink() string {
+	if x != nil {
+		return x.Link
+	}
+	return ""
+}
+
+func (x *SpreadStep) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *SpreadStep) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *SpreadStep) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *SpreadStep) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *SpreadStep) GetWeight() float64 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
+func (x *SpreadStep) GetDirection() string {
+	if x != nil {
+		return x.Direction
+	}
+	return ""
+}
+
+func (x *SpreadStep) GetFan() uint32 {
+	if x != nil {
+		return x.Fan
+	}
+	return 0
+}
+
+func (x *SpreadStep) GetFactor() float64 {
+	if x != nil {
+		return x.Factor
+	}
+	return 0
+}
+
 // Matches a pattern of typed edges.
 type MatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2239,7 +2807,7 @@ type MatchRequest struct {
 
 func (x *MatchRequest) Reset() {
 	*x = MatchRequest{}
-	mi := &file_engram_v1_graph_proto_msgTypes[30]
+	mi := &file_engram_v1_graph_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2251,7 +2819,7 @@ func (x *MatchRequest) String() string {
 func (*MatchRequest) ProtoMessage() {}
 
 func (x *MatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[30]
+	mi := &file_engram_v1_graph_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2264,7 +2832,7 @@ func (x *MatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MatchRequest.ProtoReflect.Descriptor instead.
 func (*MatchRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{30}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *MatchRequest) GetSpace() string {
@@ -2308,7 +2876,7 @@ type MatchResponse struct {
 
 func (x *MatchResponse) Reset() {
 	*x = MatchResponse{}
-	mi := &file_engram_v1_graph_proto_msgTypes[31]
+	mi := &file_engram_v1_graph_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2320,7 +2888,7 @@ func (x *MatchResponse) String() string {
 func (*MatchResponse) ProtoMessage() {}
 
 func (x *MatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[31]
+	mi := &file_engram_v1_graph_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2333,7 +2901,7 @@ func (x *MatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MatchResponse.ProtoReflect.Descriptor instead.
 func (*MatchResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{31}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *MatchResponse) GetMatches() []*structpb.Struct {
@@ -2365,7 +2933,7 @@ type QueryRequest struct {
 
 func (x *QueryRequest) Reset() {
 	*x = QueryRequest{}
-	mi := &file_engram_v1_graph_proto_msgTypes[32]
+	mi := &file_engram_v1_graph_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2377,7 +2945,7 @@ func (x *QueryRequest) String() string {
 func (*QueryRequest) ProtoMessage() {}
 
 func (x *QueryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[32]
+	mi := &file_engram_v1_graph_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2390,7 +2958,7 @@ func (x *QueryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryRequest.ProtoReflect.Descriptor instead.
 func (*QueryRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{32}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *QueryRequest) GetSpace() string {
@@ -2427,7 +2995,7 @@ type QueryResponse struct {
 
 func (x *QueryResponse) Reset() {
 	*x = QueryResponse{}
-	mi := &file_engram_v1_graph_proto_msgTypes[33]
+	mi := &file_engram_v1_graph_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2439,7 +3007,7 @@ func (x *QueryResponse) String() string {
 func (*QueryResponse) ProtoMessage() {}
 
 func (x *QueryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[33]
+	mi := &file_engram_v1_graph_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2452,7 +3020,7 @@ func (x *QueryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryResponse.ProtoReflect.Descriptor instead.
 func (*QueryResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{33}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *QueryResponse) GetRows() []*structpb.Struct {
@@ -2473,7 +3041,7 @@ var File_engram_v1_graph_proto protoreflect.FileDescriptor
 
 const file_engram_v1_graph_proto_rawDesc = "" +
 	"\n" +
-	"\x15engram/v1/graph.proto\x12\tengram.v1\x1a\x16engram/v1/common.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x84\x01\n" +
+	"\x15engram/v1/graph.proto\x12\tengram.v1\x1a\x16engram/v1/common.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x84\x01\n" +
 	"\vEntityInput\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x18\n" +
@@ -2638,25 +3206,95 @@ const file_engram_v1_graph_proto_rawDesc = "" +
 	"_page_size\"h\n" +
 	"\x17ListEntityLinksResponse\x12%\n" +
 	"\x05links\x18\x01 \x03(\v2\x0f.engram.v1.LinkR\x05links\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x94\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xd5\a\n" +
 	"\rSpreadRequest\x12\x14\n" +
 	"\x05space\x18\x01 \x01(\tR\x05space\x12\x10\n" +
 	"\x03ids\x18\x02 \x03(\tR\x03ids\x12\x19\n" +
 	"\x05limit\x18\x03 \x01(\x05H\x00R\x05limit\x88\x01\x01\x12\x17\n" +
 	"\x04hops\x18\x04 \x01(\x05H\x01R\x04hops\x88\x01\x01\x12\x14\n" +
-	"\x05types\x18\x05 \x03(\tR\x05typesB\b\n" +
+	"\x05types\x18\x05 \x03(\tR\x05types\x12+\n" +
+	"\x05seeds\x18\x06 \x03(\v2\x15.engram.v1.SpreadSeedR\x05seeds\x12\x12\n" +
+	"\x04text\x18\a \x01(\tR\x04text\x12\x16\n" +
+	"\x06vector\x18\b \x03(\x02R\x06vector\x129\n" +
+	"\x05flows\x18\t \x03(\v2#.engram.v1.SpreadRequest.FlowsEntryR\x05flows\x12\x1c\n" +
+	"\tdirection\x18\n" +
+	" \x01(\tR\tdirection\x12\x10\n" +
+	"\x03fan\x18\v \x01(\tR\x03fan\x12\x19\n" +
+	"\x05decay\x18\f \x01(\x01H\x02R\x05decay\x88\x01\x01\x12!\n" +
+	"\tthreshold\x18\r \x01(\x01H\x03R\tthreshold\x88\x01\x01\x12\x1e\n" +
+	"\bmax_work\x18\x0e \x01(\x05H\x04R\amaxWork\x88\x01\x01\x12\x19\n" +
+	"\x05paths\x18\x0f \x01(\x05H\x05R\x05paths\x88\x01\x01\x12/\n" +
+	"\x05as_of\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\x12\x14\n" +
+	"\x05kinds\x18\x15 \x03(\tR\x05kinds\x12\x12\n" +
+	"\x04tags\x18\x16 \x03(\tR\x04tags\x12\x19\n" +
+	"\bany_tags\x18\x17 \x03(\tR\aanyTags\x12\x19\n" +
+	"\bnot_tags\x18\x18 \x03(\tR\anotTags\x12\x16\n" +
+	"\x06people\x18\x19 \x03(\tR\x06people\x12\x16\n" +
+	"\x06stream\x18\x1a \x01(\tR\x06stream\x120\n" +
+	"\bhappened\x18\x1b \x01(\v2\x14.engram.v1.TimeRangeR\bhappened\x12,\n" +
+	"\x06stored\x18\x1c \x01(\v2\x14.engram.v1.TimeRangeR\x06stored\x12,\n" +
+	"\x05place\x18\x1d \x01(\v2\x16.engram.v1.PlaceFilterR\x05place\x123\n" +
+	"\bmetadata\x18\x1e \x01(\v2\x17.google.protobuf.StructR\bmetadata\x1aO\n" +
+	"\n" +
+	"FlowsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
+	"\x05value\x18\x02 \x01(\v2\x15.engram.v1.SpreadFlowR\x05value:\x028\x01B\b\n" +
 	"\x06_limitB\a\n" +
-	"\x05_hops\"O\n" +
+	"\x05_hopsB\b\n" +
+	"\x06_decayB\f\n" +
+	"\n" +
+	"_thresholdB\v\n" +
+	"\t_max_workB\b\n" +
+	"\x06_paths\"D\n" +
+	"\n" +
+	"SpreadSeed\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
+	"\x06weight\x18\x02 \x01(\x01H\x00R\x06weight\x88\x01\x01B\t\n" +
+	"\a_weight\".\n" +
+	"\n" +
+	"SpreadFlow\x12\x10\n" +
+	"\x03out\x18\x01 \x01(\x01R\x03out\x12\x0e\n" +
+	"\x02in\x18\x02 \x01(\x01R\x02in\"\xb6\x02\n" +
 	"\x0eSpreadResponse\x12+\n" +
 	"\x05nodes\x18\x01 \x03(\v2\x15.engram.v1.ActiveNodeR\x05nodes\x12\x10\n" +
-	"\x03lsn\x18\x02 \x01(\x04R\x03lsn\"P\n" +
+	"\x03lsn\x18\x02 \x01(\x04R\x03lsn\x12\x18\n" +
+	"\areached\x18\x03 \x01(\rR\areached\x12\x12\n" +
+	"\x04work\x18\x04 \x01(\rR\x04work\x12\x12\n" +
+	"\x04hops\x18\x05 \x01(\rR\x04hops\x12\x16\n" +
+	"\x06bounds\x18\x06 \x03(\tR\x06bounds\x127\n" +
+	"\x04took\x18\a \x03(\v2#.engram.v1.SpreadResponse.TookEntryR\x04took\x1aR\n" +
+	"\tTookEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12/\n" +
+	"\x05value\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05value:\x028\x01\"\xbb\x01\n" +
 	"\n" +
 	"ActiveNode\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x1e\n" +
 	"\n" +
 	"activation\x18\x03 \x01(\x01R\n" +
-	"activation\"\x9c\x01\n" +
+	"activation\x12\x12\n" +
+	"\x04seed\x18\x04 \x01(\x01R\x04seed\x12\x14\n" +
+	"\x05label\x18\x05 \x01(\tR\x05label\x12+\n" +
+	"\x05paths\x18\x06 \x03(\v2\x15.engram.v1.SpreadPathR\x05paths\x12\x12\n" +
+	"\x04rest\x18\a \x01(\x01R\x04rest\"m\n" +
+	"\n" +
+	"SpreadPath\x12\x12\n" +
+	"\x04seed\x18\x01 \x01(\tR\x04seed\x12\x1e\n" +
+	"\n" +
+	"activation\x18\x02 \x01(\x01R\n" +
+	"activation\x12+\n" +
+	"\x05steps\x18\x03 \x03(\v2\x15.engram.v1.SpreadStepR\x05steps\"\xcc\x01\n" +
+	"\n" +
+	"SpreadStep\x12\x12\n" +
+	"\x04link\x18\x01 \x01(\tR\x04link\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x03 \x01(\tR\x02to\x12\x12\n" +
+	"\x04type\x18\x04 \x01(\tR\x04type\x12\x12\n" +
+	"\x04rule\x18\x05 \x01(\tR\x04rule\x12\x16\n" +
+	"\x06weight\x18\x06 \x01(\x01R\x06weight\x12\x1c\n" +
+	"\tdirection\x18\a \x01(\tR\tdirection\x12\x10\n" +
+	"\x03fan\x18\b \x01(\rR\x03fan\x12\x16\n" +
+	"\x06factor\x18\t \x01(\x01R\x06factor\"\x9c\x01\n" +
 	"\fMatchRequest\x12\x14\n" +
 	"\x05space\x18\x01 \x01(\tR\x05space\x12\x18\n" +
 	"\apattern\x18\x02 \x01(\tR\apattern\x127\n" +
@@ -2690,7 +3328,7 @@ func file_engram_v1_graph_proto_rawDescGZIP() []byte {
 	return file_engram_v1_graph_proto_rawDescData
 }
 
-var file_engram_v1_graph_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_engram_v1_graph_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_engram_v1_graph_proto_goTypes = []any{
 	(*EntityInput)(nil),             // 0: engram.v1.EntityInput
 	(*Entity)(nil),                  // 1: engram.v1.Entity
@@ -2720,51 +3358,71 @@ var file_engram_v1_graph_proto_goTypes = []any{
 	(*ListEntityLinksRequest)(nil),  // 25: engram.v1.ListEntityLinksRequest
 	(*ListEntityLinksResponse)(nil), // 26: engram.v1.ListEntityLinksResponse
 	(*SpreadRequest)(nil),           // 27: engram.v1.SpreadRequest
-	(*SpreadResponse)(nil),          // 28: engram.v1.SpreadResponse
-	(*ActiveNode)(nil),              // 29: engram.v1.ActiveNode
-	(*MatchRequest)(nil),            // 30: engram.v1.MatchRequest
-	(*MatchResponse)(nil),           // 31: engram.v1.MatchResponse
-	(*QueryRequest)(nil),            // 32: engram.v1.QueryRequest
-	(*QueryResponse)(nil),           // 33: engram.v1.QueryResponse
-	(*structpb.Struct)(nil),         // 34: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil),   // 35: google.protobuf.Timestamp
-	(*TimeRange)(nil),               // 36: engram.v1.TimeRange
-	(*Error)(nil),                   // 37: engram.v1.Error
+	(*SpreadSeed)(nil),              // 28: engram.v1.SpreadSeed
+	(*SpreadFlow)(nil),              // 29: engram.v1.SpreadFlow
+	(*SpreadResponse)(nil),          // 30: engram.v1.SpreadResponse
+	(*ActiveNode)(nil),              // 31: engram.v1.ActiveNode
+	(*SpreadPath)(nil),              // 32: engram.v1.SpreadPath
+	(*SpreadStep)(nil),              // 33: engram.v1.SpreadStep
+	(*MatchRequest)(nil),            // 34: engram.v1.MatchRequest
+	(*MatchResponse)(nil),           // 35: engram.v1.MatchResponse
+	(*QueryRequest)(nil),            // 36: engram.v1.QueryRequest
+	(*QueryResponse)(nil),           // 37: engram.v1.QueryResponse
+	nil,                             // 38: engram.v1.SpreadRequest.FlowsEntry
+	nil,                             // 39: engram.v1.SpreadResponse.TookEntry
+	(*structpb.Struct)(nil),         // 40: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil),   // 41: google.protobuf.Timestamp
+	(*TimeRange)(nil),               // 42: engram.v1.TimeRange
+	(*Error)(nil),                   // 43: engram.v1.Error
+	(*PlaceFilter)(nil),             // 44: engram.v1.PlaceFilter
+	(*durationpb.Duration)(nil),     // 45: google.protobuf.Duration
 }
 var file_engram_v1_graph_proto_depIdxs = []int32{
-	34, // 0: engram.v1.EntityInput.metadata:type_name -> google.protobuf.Struct
-	34, // 1: engram.v1.Entity.metadata:type_name -> google.protobuf.Struct
-	35, // 2: engram.v1.Entity.stored_at:type_name -> google.protobuf.Timestamp
+	40, // 0: engram.v1.EntityInput.metadata:type_name -> google.protobuf.Struct
+	40, // 1: engram.v1.Entity.metadata:type_name -> google.protobuf.Struct
+	41, // 2: engram.v1.Entity.stored_at:type_name -> google.protobuf.Timestamp
 	0,  // 3: engram.v1.PutEntityRequest.entity:type_name -> engram.v1.EntityInput
-	35, // 4: engram.v1.PutEntityResponse.stored_at:type_name -> google.protobuf.Timestamp
-	34, // 5: engram.v1.UpdateEntityRequest.patch:type_name -> google.protobuf.Struct
+	41, // 4: engram.v1.PutEntityResponse.stored_at:type_name -> google.protobuf.Timestamp
+	40, // 5: engram.v1.UpdateEntityRequest.patch:type_name -> google.protobuf.Struct
 	1,  // 6: engram.v1.ListEntitiesResponse.entities:type_name -> engram.v1.Entity
 	1,  // 7: engram.v1.MergeEntitiesResponse.entity:type_name -> engram.v1.Entity
-	34, // 8: engram.v1.LinkInput.metadata:type_name -> google.protobuf.Struct
-	36, // 9: engram.v1.LinkInput.valid:type_name -> engram.v1.TimeRange
-	34, // 10: engram.v1.Link.metadata:type_name -> google.protobuf.Struct
-	36, // 11: engram.v1.Link.valid:type_name -> engram.v1.TimeRange
-	35, // 12: engram.v1.Link.stored_at:type_name -> google.protobuf.Timestamp
+	40, // 8: engram.v1.LinkInput.metadata:type_name -> google.protobuf.Struct
+	42, // 9: engram.v1.LinkInput.valid:type_name -> engram.v1.TimeRange
+	40, // 10: engram.v1.Link.metadata:type_name -> google.protobuf.Struct
+	42, // 11: engram.v1.Link.valid:type_name -> engram.v1.TimeRange
+	41, // 12: engram.v1.Link.stored_at:type_name -> google.protobuf.Timestamp
 	12, // 13: engram.v1.CreateLinkRequest.link:type_name -> engram.v1.LinkInput
-	35, // 14: engram.v1.CreateLinkResponse.stored_at:type_name -> google.protobuf.Timestamp
+	41, // 14: engram.v1.CreateLinkResponse.stored_at:type_name -> google.protobuf.Timestamp
 	12, // 15: engram.v1.CreateLinksRequest.links:type_name -> engram.v1.LinkInput
 	18, // 16: engram.v1.CreateLinksResponse.results:type_name -> engram.v1.LinkResult
-	37, // 17: engram.v1.LinkResult.error:type_name -> engram.v1.Error
-	34, // 18: engram.v1.UpdateLinkRequest.patch:type_name -> google.protobuf.Struct
-	35, // 19: engram.v1.ListMemoryLinksRequest.as_of:type_name -> google.protobuf.Timestamp
+	43, // 17: engram.v1.LinkResult.error:type_name -> engram.v1.Error
+	40, // 18: engram.v1.UpdateLinkRequest.patch:type_name -> google.protobuf.Struct
+	41, // 19: engram.v1.ListMemoryLinksRequest.as_of:type_name -> google.protobuf.Timestamp
 	13, // 20: engram.v1.ListMemoryLinksResponse.links:type_name -> engram.v1.Link
-	35, // 21: engram.v1.ListEntityLinksRequest.as_of:type_name -> google.protobuf.Timestamp
+	41, // 21: engram.v1.ListEntityLinksRequest.as_of:type_name -> google.protobuf.Timestamp
 	13, // 22: engram.v1.ListEntityLinksResponse.links:type_name -> engram.v1.Link
-	29, // 23: engram.v1.SpreadResponse.nodes:type_name -> engram.v1.ActiveNode
-	34, // 24: engram.v1.MatchRequest.parameters:type_name -> google.protobuf.Struct
-	34, // 25: engram.v1.MatchResponse.matches:type_name -> google.protobuf.Struct
-	34, // 26: engram.v1.QueryRequest.parameters:type_name -> google.protobuf.Struct
-	34, // 27: engram.v1.QueryResponse.rows:type_name -> google.protobuf.Struct
-	28, // [28:28] is the sub-list for method output_type
-	28, // [28:28] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	28, // 23: engram.v1.SpreadRequest.seeds:type_name -> engram.v1.SpreadSeed
+	38, // 24: engram.v1.SpreadRequest.flows:type_name -> engram.v1.SpreadRequest.FlowsEntry
+	41, // 25: engram.v1.SpreadRequest.as_of:type_name -> google.protobuf.Timestamp
+	42, // 26: engram.v1.SpreadRequest.happened:type_name -> engram.v1.TimeRange
+	42, // 27: engram.v1.SpreadRequest.stored:type_name -> engram.v1.TimeRange
+	44, // 28: engram.v1.SpreadRequest.place:type_name -> engram.v1.PlaceFilter
+	40, // 29: engram.v1.SpreadRequest.metadata:type_name -> google.protobuf.Struct
+	31, // 30: engram.v1.SpreadResponse.nodes:type_name -> engram.v1.ActiveNode
+	39, // 31: engram.v1.SpreadResponse.took:type_name -> engram.v1.SpreadResponse.TookEntry
+	32, // 32: engram.v1.ActiveNode.paths:type_name -> engram.v1.SpreadPath
+	33, // 33: engram.v1.SpreadPath.steps:type_name -> engram.v1.SpreadStep
+	40, // 34: engram.v1.MatchRequest.parameters:type_name -> google.protobuf.Struct
+	40, // 35: engram.v1.MatchResponse.matches:type_name -> google.protobuf.Struct
+	40, // 36: engram.v1.QueryRequest.parameters:type_name -> google.protobuf.Struct
+	40, // 37: engram.v1.QueryResponse.rows:type_name -> google.protobuf.Struct
+	29, // 38: engram.v1.SpreadRequest.FlowsEntry.value:type_name -> engram.v1.SpreadFlow
+	45, // 39: engram.v1.SpreadResponse.TookEntry.value:type_name -> google.protobuf.Duration
+	40, // [40:40] is the sub-list for method output_type
+	40, // [40:40] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_engram_v1_graph_proto_init() }
@@ -2779,14 +3437,15 @@ func file_engram_v1_graph_proto_init() {
 	file_engram_v1_graph_proto_msgTypes[23].OneofWrappers = []any{}
 	file_engram_v1_graph_proto_msgTypes[25].OneofWrappers = []any{}
 	file_engram_v1_graph_proto_msgTypes[27].OneofWrappers = []any{}
-	file_engram_v1_graph_proto_msgTypes[30].OneofWrappers = []any{}
+	file_engram_v1_graph_proto_msgTypes[28].OneofWrappers = []any{}
+	file_engram_v1_graph_proto_msgTypes[34].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engram_v1_graph_proto_rawDesc), len(file_engram_v1_graph_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   34,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

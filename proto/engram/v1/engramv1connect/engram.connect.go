@@ -236,7 +236,7 @@ type EngramServiceClient interface {
 	ListMemoryLinks(context.Context, *v1.ListMemoryLinksRequest) (*v1.ListMemoryLinksResponse, error)
 	// Gives the links of an entity.
 	ListEntityLinks(context.Context, *v1.ListEntityLinksRequest) (*v1.ListEntityLinksResponse, error)
-	// Spreads activation from some nodes along links and bindings.
+	// Spreads activation from some nodes along links, and says where it came to.
 	Spread(context.Context, *v1.SpreadRequest) (*v1.SpreadResponse, error)
 	// Says whether something is familiar.
 	Recognise(context.Context, *v1.RecogniseRequest) (*v1.RecogniseResponse, error)
@@ -1144,7 +1144,7 @@ type EngramServiceHandler interface {
 	ListMemoryLinks(context.Context, *v1.ListMemoryLinksRequest) (*v1.ListMemoryLinksResponse, error)
 	// Gives the links of an entity.
 	ListEntityLinks(context.Context, *v1.ListEntityLinksRequest) (*v1.ListEntityLinksResponse, error)
-	// Spreads activation from some nodes along links and bindings.
+	// Spreads activation from some nodes along links, and says where it came to.
 	Spread(context.Context, *v1.SpreadRequest) (*v1.SpreadResponse, error)
 	// Says whether something is familiar.
 	Recognise(context.Context, *v1.RecogniseRequest) (*v1.RecogniseResponse, error)
