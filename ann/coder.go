@@ -217,14 +217,24 @@ func (g *Graph) floatKeys(p *probe, at []uint32, out []float32) {
 	for i, row := range at {
 		v := g.vector(row)
 		var d float32
-		if p.isRow || g.metric == memory.MetricL2 {
+		far := p.isRow || g.metric == memory.MetricL2
+		if far {
 			d = float32(vector.SquaredL2(p.numbers, v)*u) * u
 		} else {
 			d = -float32(vector.Dot(p.numbers, v) * u)
 		}
-		if d-d != 0 { // a query may be too far away
-			d = math.MaxFloat32
+		if d-d != 0 { // overflow
+			d = wideKey(p.numbers, v, far, float64(u))
 		}
 		out[i] = d + g.coded.Factor(row).Bias
 	}
+}
+
+// wideKey is a key in float64 as long as it can be; a query may be too far away.
+func wideKey(q, v []float32, far bool, u float64) float32 {
+	d := -vector.DotWide(q, v) * u
+	if far {
+		d = vector.SquaredL2Wide(q, v) * u * u
+	}
+	return float32(max(-math.MaxFloat32, min(d, math.MaxFloat32)))
 }

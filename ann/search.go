@@ -3,12 +3,14 @@ package ann
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/bits"
 	"runtime"
 	"slices"
 	"sync"
 
 	"github.com/bits-and-blooms/bitset"
+	"github.com/engramdb/engram/vector"
 )
 
 // Found is an answer and how it came about.
@@ -81,9 +83,28 @@ type finder struct {
 	options Options
 }
 
-// window is how many of the best by key are compared by themselves. Codes put
-// what belongs among the first k a few places behind at most, see DESIGN.md.
-func window(k int) int { return k + max(6, k/2) }
+// window is how many of the best by key a scan keeps, of which those that may
+// belong among the first k are compared by themselves.
+func window(k int) int { return max(4*k, k+128) }
+
+// margin is by how much keys may be off, in standard deviations of the error of
+// one: a row is compared by itself when its key is within it of the k-th key.
+const margin = 3.5
+
+// sure is the item from which on items are too far away to be among the first k,
+// whatever rounding to codes has done to their keys. The error of a product of two
+// codes is that of uniform numbers of either's step, times the other's length.
+func (f *finder) sure(items []item) item {
+	if f.g.code.stride == 0 || len(items) <= f.k {
+		return math.MaxUint64
+	}
+	at := items[f.k-1]
+	code := f.g.coded.Code(at.row())
+	query := f.probe.coded
+	lengths := float64(vector.DotInt8(code, code)) + float64(vector.DotInt8(query.Code, query.Code))
+	off := math.Sqrt(lengths/12) * float64(f.g.coded.Factor(at.row()).Scale) * math.Abs(float64(query.Factor))
+	return newItem(at.key()+float32(margin*off), maxRows-1)
+}
 
 // effort is how many candidates a walk keeps.
 func (f *finder) effort() int {
@@ -181,7 +202,7 @@ func (f *finder) finish() (Found, error) {
 	}); err != nil {
 		return f.failed(err)
 	}
-	return f.rank(f.beam.items[:min(len(f.beam.items), window(f.k))], true)
+	return f.rank(f.beam.items, true)
 }
 
 // split runs a scan, in two halves at once when it is long. Items are ordered
@@ -309,8 +330,12 @@ func (s *scratch) scanTail(ctx context.Context, tail []uint32, allow *bitset.Bit
 // walk stand for their twins too.
 func (f *finder) rank(items []item, walked bool) (Found, error) {
 	g, q := f.g, f.probe.numbers
-	hits := make([]Hit, 0, len(items)+g.apart.len())
+	hits := make([]Hit, 0, 2*f.k+g.apart.len())
+	sure := f.sure(items)
 	for _, it := range items {
+		if it > sure {
+			break
+		}
 		row := it.row()
 		score := g.score(q, row)
 		if f.wants(row) {

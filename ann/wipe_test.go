@@ -27,3 +27,48 @@ func TestDeleteWipes(t *testing.T) {
 		}
 	}
 }
+
+// A vector that was deleted is in no array of a graph any more, linked or not,
+// nor in what searches and plans work with.
+func TestGraphDeleteWipes(t *testing.T) {
+	const dim, n = 64, 700
+	for _, link := range []bool{false, true} {
+		g := newGraph(dim, memory.MetricCosine, bounds{flat: 50})
+		for slot := range uint32(n) {
+			v := make([]float32, dim)
+			v[slot%dim], v[slot/dim] = 3, 4
+			g.Put(slot, v)
+		}
+		if link {
+			if err := g.Settle(t.Context(), 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for slot := range uint32(n) {
+			if slot%7 > 0 {
+				g.Delete(slot)
+			}
+		}
+		for row, s := range g.states {
+			if s != free && s != dead {
+				continue
+			}
+			for _, x := range g.vector(uint32(row)) {
+				if x != 0 {
+					t.Fatalf("row %d still holds a vector", row)
+				}
+			}
+			for _, x := range g.coded.Code(uint32(row)) {
+				if x != 0 {
+					t.Fatalf("row %d still holds a code", row)
+				}
+			}
+		}
+		s := g.borrow()
+		for i, x := range s.probe.coded.Code {
+			if x != 0 || s.room[i] != 0 || g.room[i] != 0 || s.probe.numbers != nil {
+				t.Fatal("what plans work with still holds a row")
+			}
+		}
+	}
+}
