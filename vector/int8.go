@@ -1,6 +1,9 @@
 package vector
 
-import "math"
+import (
+	"encoding/binary"
+	"unsafe"
+)
 
 // DotInt8 is the inner product of a and b, which have the same length; exact for
 // up to 131,071 numbers.
@@ -79,8 +82,9 @@ func DotsMixed(q []float32, rows []int8, dim int, out []float32) {
 func EncodeInt8(code []int8, v []float32) (scale float32) {
 	mustMatch(len(code), len(v))
 	top := float32(0)
-	for _, x := range v {
-		top = max(top, math.Float32frombits(math.Float32bits(x)&^(1<<31)))
+	if len(v) > 0 {
+		low, high := span(v, v[0], v[0])
+		top = max(-low, high)
 	}
 	scale = top / 127
 	inverse := 127 / top
@@ -88,8 +92,14 @@ func EncodeInt8(code []int8, v []float32) (scale float32) {
 		clear(code)
 		return 0
 	}
-	for i, x := range v {
-		code[i] = int8(min(max(nearest(x*inverse), -127), 127))
+	// Bytes from 1 to 255 first, with 128 for zero.
+	bytes := unsafe.Slice((*uint8)(unsafe.Pointer(unsafe.SliceData(code))), len(code))
+	toBytes(bytes, v, 0, inverse, 128)
+	for ; len(bytes) >= 8; bytes = bytes[8:] {
+		binary.LittleEndian.PutUint64(bytes, binary.LittleEndian.Uint64(bytes)^0x8080808080808080)
+	}
+	for i := range bytes {
+		bytes[i] ^= 0x80
 	}
 	return scale
 }
