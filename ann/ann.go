@@ -4,10 +4,12 @@
 // # What is here
 //
 // Flat is the exact index: it compares the query with every vector that it may
-// look at. It is the answer for small spaces and for narrow filters, and the
-// twin against which an approximate index is tested. The approximate index will
-// stand beside it in this package with the same verbs; what both must obey is
-// in package anntest, which runs it against a plain model.
+// look at. Graph is the approximate one, for many: it follows links between near
+// vectors, over codes of a byte a number, and compares what it finds exactly. Both
+// have the same verbs; what they must obey is in package anntest, which runs them
+// against a plain model. DESIGN.md is about Graph: how an owner drives it, how it
+// works, what was measured. The rest of this page is about Flat, and what it says
+// of scores and concurrency holds for both.
 //
 // # Design
 //
@@ -34,7 +36,8 @@
 // # Concurrency
 //
 // An index holds no lock. Its owner holds one sync.RWMutex, for writing round
-// Put and Delete and for reading round all others.
+// Put and Delete (of a Graph also Place and Adopt) and for reading round all
+// others.
 package ann
 
 import (

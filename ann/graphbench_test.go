@@ -87,23 +87,29 @@ func half(h uint16) float32 {
 	return v
 }
 
-// clustered is unit vectors round centres, which are in groups themselves: the
-// nearest, tenth and a random one have cosines of some .71, .56 and .02.
+// clustered is made up of topics, in them groups, in them handfuls, and noise: the
+// nearest, tenth and a random one are about as far away as in real text, with
+// cosines of some .7, .56 and .02.
 func clustered(tb testing.TB, n, dim, queries int) *set {
 	tb.Helper()
 	r := rand.New(rand.NewPCG(uint64(n), uint64(dim)))
-	clusters := max(10, n/100)
-	centres := make([][]float32, clusters)
-	for i := range centres {
-		centres[i] = random(r, dim)
-		vector.Normalize(centres[i], centres[i])
+	of := func(n int) [][]float32 {
+		all := make([][]float32, n)
+		for i := range all {
+			all[i] = random(r, dim)
+			vector.Normalize(all[i], all[i])
+		}
+		return all
 	}
+	topics, groups, handfuls := of(200), of(max(50, n/100)), of(max(200, n/5))
 	s := &set{name: fmt.Sprintf("clustered%dx%d", n, dim), metric: memory.MetricCosine}
 	one := func() []float32 {
-		c, v := centres[r.IntN(clusters)], random(r, dim)
-		spread := float32((.5 + r.Float64()) / math.Sqrt(float64(dim)))
+		h := int(float64(len(handfuls)) * math.Pow(r.Float64(), 1.3)) // few are large, most small
+		group := h * 7919 % len(groups)
+		topic := group * 31 % len(topics)
+		v, noise := random(r, dim), float32((.45+.25*r.Float64())/math.Sqrt(float64(dim)))
 		for i := range v {
-			v[i] = c[i] + spread*v[i]
+			v[i] = .5*topics[topic][i] + .5*groups[group][i] + .45*handfuls[h][i] + noise*v[i]
 		}
 		vector.Normalize(v, v)
 		return v
