@@ -8,11 +8,8 @@ import (
 	"github.com/engramdb/engram/memory"
 )
 
-// NewSmallGraph is a graph that is one from flat rows on, and walks always from
-// scan rows on.
-func NewSmallGraph(dim int, m memory.Metric, flat, scan int) *Graph {
-	return newGraph(dim, m, bounds{flat: flat, scan: scan})
-}
+// NewSmallGraph is a graph that is one from more than flat rows on.
+func NewSmallGraph(dim int, m memory.Metric, flat int) *Graph { return newGraph(dim, m, flat) }
 
 // Describe says how a graph is made, for benchmarks.
 func Describe(g *Graph) string {

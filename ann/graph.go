@@ -22,9 +22,9 @@ import (
 type Graph struct {
 	dim    int
 	metric memory.Metric
-	bounds bounds
 
-	flat *Flat // holds all while there are few; nil afterwards
+	flat     *Flat // holds all while there are few; nil afterwards
+	flatMost int   // up to how many; tests make it small
 
 	// Rows never move. A row is below count; what its place holds, state says.
 	code    coder
@@ -84,20 +84,15 @@ const (
 	tailNumbers = 80 << 20
 )
 
-// bounds are the sizes at which a graph changes how it works; tests make them small.
-type bounds struct {
-	flat int // rows up to which it is a Flat
-	scan int // rows up to which all codes are compared
-}
-
-var usual = bounds{flat: 2048, scan: 4096}
+// flatRows is up to how many vectors a graph is a Flat.
+const flatRows = 2048
 
 // NewGraph makes an empty index of vectors of dim numbers. It panics when dim is
 // not positive or the metric is unknown, as NewFlat does.
-func NewGraph(dim int, m memory.Metric) *Graph { return newGraph(dim, m, usual) }
+func NewGraph(dim int, m memory.Metric) *Graph { return newGraph(dim, m, flatRows) }
 
-func newGraph(dim int, m memory.Metric, b bounds) *Graph {
-	g := &Graph{dim: dim, metric: m, bounds: b, flat: NewFlat(dim, m)}
+func newGraph(dim int, m memory.Metric, flatMost int) *Graph {
+	g := &Graph{dim: dim, metric: m, flatMost: flatMost, flat: NewFlat(dim, m)}
 	g.scratch = &sync.Pool{New: func() any { return new(scratch) }}
 	return g
 }
@@ -111,7 +106,7 @@ func (g *Graph) Put(slot uint32, v []float32) {
 	g.stamp++
 	if g.flat != nil {
 		g.flat.Put(slot, v)
-		if g.flat.Len() > g.bounds.flat {
+		if g.flat.Len() > g.flatMost {
 			g.leaveFlat()
 		}
 		return
@@ -180,7 +175,7 @@ func (g *Graph) Delete(slot uint32) {
 			g.die(row)
 		}
 	}
-	if g.live <= g.bounds.flat/4 {
+	if g.live <= g.flatMost/4 {
 		g.becomeFlat()
 	}
 }

@@ -49,6 +49,6 @@ func (d *driven) Search(ctx context.Context, q []float32, k int, allow *bitset.B
 
 func TestGraphWalks(t *testing.T) {
 	anntest.TestRecall(t, func(dim int, m memory.Metric) anntest.Index {
-		return &driven{Graph: ann.NewSmallGraph(dim, m, 10, 0)}
+		return &driven{Graph: ann.NewSmallGraph(dim, m, 10)}
 	}, .99)
 }

@@ -77,7 +77,7 @@ func TestGraphChurn(t *testing.T) {
 	for _, drift := range []bool{false, true} {
 		t.Run(fmt.Sprintf("drift=%v", drift), func(t *testing.T) {
 			c := newCloud(5, 20, dim)
-			g := ann.NewSmallGraph(dim, memory.MetricCosine, 200, 0)
+			g := ann.NewSmallGraph(dim, memory.MetricCosine, 200)
 			now := map[uint32][]float32{}
 			put := func(slot uint32) {
 				now[slot] = c.vector()
@@ -105,7 +105,7 @@ func TestGraphChurn(t *testing.T) {
 				}
 			}
 			settle(t, g, 2)
-			fresh := ann.NewSmallGraph(dim, memory.MetricCosine, 200, 0)
+			fresh := ann.NewSmallGraph(dim, memory.MetricCosine, 200)
 			for _, slot := range sortedKeys(now) {
 				fresh.Put(slot, now[slot])
 			}
@@ -139,7 +139,7 @@ func sortedKeys(m map[uint32][]float32) []uint32 {
 // While half of all is dead and not mended, walks find the rest.
 func TestGraphWalksThroughTheDead(t *testing.T) {
 	c := newCloud(6, 20, 64)
-	g := ann.NewSmallGraph(64, memory.MetricL2, 200, 0)
+	g := ann.NewSmallGraph(64, memory.MetricL2, 200)
 	for slot := range uint32(2000) {
 		g.Put(slot, c.vector())
 	}
@@ -164,7 +164,7 @@ func hash(x uint32) uint32 { return x * 2654435761 >> 7 }
 func TestGraphEqualVectors(t *testing.T) {
 	c := newCloud(7, 5, 48)
 	same := [][]float32{c.vector(), c.vector(), c.vector()}
-	g := ann.NewSmallGraph(48, memory.MetricCosine, 100, 0)
+	g := ann.NewSmallGraph(48, memory.MetricCosine, 100)
 	for slot := range uint32(6000) {
 		if slot%3 == 0 {
 			g.Put(slot, c.vector())
@@ -211,7 +211,7 @@ func TestGraphEqualVectors(t *testing.T) {
 func TestGraphFilters(t *testing.T) {
 	const n, dim = 6000, 48
 	c := newCloud(8, 30, dim)
-	g := ann.NewSmallGraph(dim, memory.MetricCosine, 200, 0)
+	g := ann.NewSmallGraph(dim, memory.MetricCosine, 200)
 	var all [][]float32
 	for slot := range uint32(n) {
 		all = append(all, c.vector())
@@ -236,7 +236,7 @@ func TestGraphFilters(t *testing.T) {
 					for _, o := range []ann.Options{{}, {Walk: true}} {
 						found += recallOf(t, g, [][]float32{q}, allow, o) / 24
 					}
-					f, err := g.Find(context.Background(), q, 10, allow, ann.Options{Effort: 32})
+					f, err := g.Find(context.Background(), q, 10, allow, ann.Options{Effort: 16})
 					if err != nil || f.Exact {
 						t.Fatal(f, err)
 					}
@@ -277,7 +277,7 @@ func filter(kind string, share float64, q []float32, g *ann.Graph, slots []uint3
 // What is put is found by the next search, and what is deleted by none.
 func TestGraphFindsAtOnce(t *testing.T) {
 	c := newCloud(9, 10, 64)
-	g := ann.NewSmallGraph(64, memory.MetricCosine, 100, 0)
+	g := ann.NewSmallGraph(64, memory.MetricCosine, 100)
 	for slot := range uint32(3000) {
 		v := c.vector()
 		g.Put(slot, v)
@@ -307,7 +307,7 @@ func TestGraphFindsAtOnce(t *testing.T) {
 // Searches, writes and plans side by side, as the package says. Run it with -race.
 func TestGraphSideBySide(t *testing.T) {
 	c := newCloud(10, 10, 64)
-	g := ann.NewSmallGraph(64, memory.MetricCosine, 100, 0)
+	g := ann.NewSmallGraph(64, memory.MetricCosine, 100)
 	var vectors [][]float32
 	for range 1500 {
 		vectors = append(vectors, c.vector())
@@ -400,7 +400,7 @@ func TestGraphBytes(t *testing.T) {
 
 func TestGraphStops(t *testing.T) {
 	c := newCloud(11, 10, 48)
-	g := ann.NewSmallGraph(48, memory.MetricDot, 100, 0)
+	g := ann.NewSmallGraph(48, memory.MetricDot, 100)
 	for slot := range uint32(4000) {
 		g.Put(slot, c.vector())
 	}
@@ -446,7 +446,7 @@ func TestGraphOddData(t *testing.T) {
 				}
 				return w
 			}
-			g := ann.NewSmallGraph(dim, m, 100, 0)
+			g := ann.NewSmallGraph(dim, m, 100)
 			for slot := range uint32(1500) {
 				g.Put(slot, next())
 			}

@@ -18,7 +18,7 @@ import (
 func lived(t testing.TB, dim int, m memory.Metric, workers int) *ann.Graph {
 	t.Helper()
 	r := rand.New(rand.NewPCG(3, uint64(dim)))
-	g := ann.NewSmallGraph(dim, m, 50, 0)
+	g := ann.NewSmallGraph(dim, m, 50)
 	same := random(r, dim)
 	for slot := range uint32(600) {
 		v := random(r, dim)

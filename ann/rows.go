@@ -128,7 +128,7 @@ func (g *Graph) becomeFlat() {
 		g.wipe(uint32(row))
 	}
 	placed, stamp := g.placed, g.stamp
-	*g = *newGraph(g.dim, g.metric, g.bounds)
+	*g = *newGraph(g.dim, g.metric, g.flatMost)
 	g.flat, g.placed, g.stamp = f, placed+1, stamp
 }
 

@@ -119,13 +119,17 @@ const (
 	effortShare = 3
 )
 
-// What comparing a row costs on the way, against one in order: the lines of a row
-// that follows another are there when they are wanted.
+// What comparing a row costs, in halves of what one in order does: then the lines
+// of a row that follows another are there when they are wanted.
 const (
-	walkCost   = 3 // a row that a link leads to
-	filterCost = 2 // a row that is looked up by its slot
-	// walkRows is how many rows a walk compares for each candidate that it keeps.
-	walkRows = 12
+	scanCost   = 2
+	filterCost = 3 // a row that is looked up by its slot; more when few are allowed
+	walkCost   = 9 // a row that a link leads to
+	// walkRows is about how many rows a walk compares for each candidate that it keeps.
+	walkRows = 18
+	// walkMost is how many times that a walk under a filter may compare before it
+	// gives up: what is near is then not what is allowed.
+	walkMost = 4
 )
 
 func (f *finder) find(q []float32) (Found, error) {
@@ -141,7 +145,7 @@ func (f *finder) find(q []float32) (Found, error) {
 		}
 		return f.finish()
 	}
-	done, err := f.walkAllowed(f.ctx, f.effort(), f.scanCost()/walkCost, f.allow)
+	done, err := f.walkAllowed(f.ctx, f.effort(), min(walkMost*f.walkRows(), f.scanCost()/walkCost), f.allow)
 	if err != nil {
 		return f.failed(err)
 	}
@@ -154,29 +158,28 @@ func (f *finder) find(q []float32) (Found, error) {
 // scanCost is what comparing all that is allowed costs.
 func (f *finder) scanCost() int {
 	if f.allow == nil {
-		return f.work.compare
+		return scanCost * f.work.compare
 	}
 	return filterCost * f.work.compare
+}
+
+// walkRows is how many rows a walk compares: under a filter, only a part of what it
+// passes is allowed.
+func (f *finder) walkRows() int {
+	rows := walkRows * f.effort()
+	if f.allow != nil {
+		rows = int(float64(rows) * float64(f.g.live) / float64(f.work.compare))
+	}
+	return rows
 }
 
 // scans says whether comparing all codes that are allowed is cheaper than a walk,
 // or surer: a walk that is to find a large part of the whole finds it badly.
 func (f *finder) scans() bool {
-	g, n := f.g, f.work.compare
-	if g.links == nil || len(g.entries.rows) == 0 {
+	if len(f.g.entries.rows) == 0 || f.work.compare <= 4*f.effort() && (f.allow != nil || !f.options.Walk) {
 		return true
 	}
-	if f.options.Walk {
-		return f.allow != nil && n <= 4*f.effort()
-	}
-	if g.live <= g.bounds.scan || n <= 4*f.effort() {
-		return true
-	}
-	walk := walkCost * walkRows * f.effort()
-	if f.allow != nil { // of what it passes, only a part is allowed
-		walk = int(float64(walk) * float64(g.live) / float64(n))
-	}
-	return f.scanCost() <= walk
+	return !f.options.Walk && f.scanCost() <= walkCost*f.walkRows()
 }
 
 func (f *finder) failed(err error) (Found, error) { return Found{Compared: f.compared}, err }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/bits-and-blooms/bitset"
+	"github.com/engramdb/engram/vector"
 )
 
 // entries are rows that a walk begins at, a sample of those that are linked: some
@@ -179,6 +180,7 @@ func (s *scratch) walk(ctx context.Context, size int) error {
 		}
 		s.beam.items[next] |= followed
 		first = next + 1
+		s.fetchNext(next + 1)
 		s.follow(it.row(), take)
 		next = first
 		if s.compared-asked > ctxEvery {
@@ -189,6 +191,16 @@ func (s *scratch) walk(ctx context.Context, size int) error {
 		}
 	}
 	return nil
+}
+
+// fetchNext asks for the links of the row that is probably followed next.
+func (s *scratch) fetchNext(from int) {
+	for _, it := range s.beam.items[from:] {
+		if it&followed == 0 {
+			vector.Fetch(s.g.linksOf(it.row())[:])
+			return
+		}
+	}
 }
 
 // keep shows the beam what was compared, and gives the first place that changed.

@@ -33,7 +33,7 @@ func TestDeleteWipes(t *testing.T) {
 func TestGraphDeleteWipes(t *testing.T) {
 	const dim, n = 64, 700
 	for _, link := range []bool{false, true} {
-		g := newGraph(dim, memory.MetricCosine, bounds{flat: 50})
+		g := newGraph(dim, memory.MetricCosine, 50)
 		for slot := range uint32(n) {
 			v := make([]float32, dim)
 			v[slot%dim], v[slot/dim] = 3, 4

@@ -78,3 +78,11 @@ func (r *CodedRows) key(q *CodedQuery, row uint32, dot int32) float32 {
 	scaled := float32(float32(dot) * f.Scale)
 	return f.Bias + float32(scaled*q.Factor)
 }
+
+// Fetch asks for the memory of whole lines of v, 16 numbers each, that will be
+// read soon, and does not wait for it.
+func Fetch(v []uint32) {
+	if len(v) > 0 {
+		fetch(&v[0], 4*len(v))
+	}
+}

@@ -172,6 +172,11 @@ func squaresInt8AVX512(q *int8, rows *int8, dim int, n int, out *int32)
 //go:noescape
 func keysAVX512(q *int8, codes *[]int8, factors *[]uint64, at *uint32, n int, stride int, factor float32, out *float32)
 
+// fetch asks for the lines of memory from at on, a line for each 64 bytes.
+//
+//go:noescape
+func fetch(at *uint32, bytes int)
+
 // matMulInt8x1AVX2 multiplies 1 rows of groups*4 bytes with 16 rows of a packed panel; strides are in bytes.
 //
 //go:noescape

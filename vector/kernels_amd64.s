@@ -4594,6 +4594,24 @@ endDone:
 	VZEROUPPER
 	RET
 
+// func fetch(at *uint32, bytes int)
+// Requires: MMX+
+TEXT ·fetch(SB), NOSPLIT, $0-16
+	MOVQ at+0(FP), AX
+	MOVQ bytes+8(FP), CX
+	CMPQ CX, $+64
+	JL   lineEnd
+
+line:
+	PREFETCHT0 (AX)
+	ADDQ       $+64, AX
+	SUBQ       $+64, CX
+	CMPQ       CX, $+64
+	JGE        line
+
+lineEnd:
+	RET
+
 // func matMulInt8x1AVX2(dst *int32, dstStride int, a *uint8, aStride int, b *int8, groups int)
 // Requires: AVX, AVX2
 TEXT ·matMulInt8x1AVX2(SB), NOSPLIT, $0-48

@@ -165,3 +165,16 @@ func (k *keysKernel) finish() {
 	VADDPS(keys, biases, keys)
 	VMOVUPS(keys, Mem{Base: k.out})
 }
+
+// fetch asks for lines of memory.
+func fetch() {
+	TEXT("fetch", NOSPLIT, "func(at *uint32, bytes int)")
+	Pragma("noescape")
+	Doc("fetch asks for the lines of memory from at on, a line for each 64 bytes.")
+	at, n := ptr("at"), ptr("bytes")
+	repeat("line", n, 64, func() {
+		PREFETCHT0(Mem{Base: at})
+		ADDQ(I32(64), at)
+	})
+	RET()
+}

@@ -29,6 +29,7 @@ func main() {
 	int8RowsAVX2()
 	int8RowsAVX512()
 	keysAVX512()
+	fetch()
 	matMulInt8AVX2()
 	matMulInt8AVX512()
 	matMulFloat32AVX2()
