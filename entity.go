@@ -45,6 +45,9 @@ func placeEntity(tx *store.Tx, e *memory.Entity, o WriteOptions) (Written, error
 		if old.Kind != memory.KindEntity {
 			return Written{}, idInUse(e.ID, old.Kind)
 		}
+		if err := itself(e.ID, old.ID); err != nil {
+			return Written{}, err
+		}
 		stands = old.Version
 	}
 	if o.IfMatch != 0 && o.IfMatch != stands {
@@ -93,7 +96,8 @@ func entityNotFound(s *Space, id memory.ID) error {
 	return memory.NotFound("entity_not_found", "there is no entity %q in space %q", id, s.name)
 }
 
-// Entity reads one; entity_not_found.
+// Entity reads one, by its id or by that of one that is merged into it;
+// entity_not_found.
 func (s *Space) Entity(ctx context.Context, id memory.ID) (memory.Entity, error) {
 	e, err := s.entity(id)
 	return e, memory.InOp("entity", err)
@@ -115,7 +119,11 @@ func (s *Space) entity(id memory.ID) (memory.Entity, error) {
 	if n == nil || n.Kind != memory.KindEntity {
 		return memory.Entity{}, entityNotFound(s, id)
 	}
-	return s.loadEntity(v, n)
+	e, err := s.loadEntity(v, n)
+	if err == nil {
+		e.Merged, err = s.mergedInto(v, n.Ordinal)
+	}
+	return e, err
 }
 
 func (s *Space) loadEntity(v *store.View, n *store.Node) (memory.Entity, error) {
@@ -144,6 +152,9 @@ func (s *Space) UpdateEntity(ctx context.Context, id memory.ID, change func(*mem
 func (s *Space) updateEntity(ctx context.Context, id memory.ID, change func(*memory.Entity) error, o WriteOptions) (Written, error) {
 	old, err := s.entity(id)
 	if err != nil {
+		return Written{}, err
+	}
+	if err := itself(id, old.ID); err != nil {
 		return Written{}, err
 	}
 	e := old
@@ -203,6 +214,9 @@ func (s *Space) deleteEntity(ctx context.Context, id memory.ID, o WriteOptions) 
 		}
 		if n == nil || n.Kind != memory.KindEntity {
 			return entityNotFound(s, id)
+		}
+		if err := itself(id, n.ID); err != nil {
+			return err
 		}
 		if o.IfMatch != 0 && o.IfMatch != n.Version {
 			return versionMismatch("entity "+string(id), o.IfMatch, n.Version)

@@ -19,7 +19,7 @@ type Event struct {
 	Time time.Time
 	ID   memory.ID // of the memory, entity or link
 	Kind string    // episode, concept, entity, link
-	Mode string    // of forgotten: suppress, delete, erase; of updated: restore, when a suppressed one is back
+	Mode string    // of forgotten: suppress, delete, erase; of updated: restore, when a suppressed one is back, merge and unmerge
 	// The thing itself as it stands now, when it still does.
 	Memory *memory.Memory
 	Entity *memory.Entity
@@ -150,6 +150,19 @@ func (r *eventReader) read(rec *store.Record) error {
 	case store.NodesEnded:
 		e.Type, e.Mode = EventForgotten, rec.Nodes.Mode.String()
 		return r.nodes(e, rec.Nodes)
+	case store.EntitiesMerged:
+		e.Type, e.Mode = EventUpdated, "merge"
+		return r.merged(e, rec.Merge.Into, rec.Merge.IDs)
+	case store.MergeUndone:
+		e.Type, e.Mode = EventUpdated, "unmerge"
+		return r.nodes(e, &store.NodesChange{Ordinals: rec.MergeEnd.From, IDs: rec.MergeEnd.IDs})
+	case store.LinksMoved:
+		e.Type = EventLinked
+		for i := range rec.Moved.Links {
+			if err := r.link(e, rec.Moved.Links[i].ID); err != nil {
+				return err
+			}
+		}
 	case store.LinkPut:
 		e.Type = EventLinked
 		return r.link(e, rec.Link.ID)
@@ -160,6 +173,17 @@ func (r *eventReader) read(rec *store.Record) error {
 			if err := r.link(e, id); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// merged tells of entities that went into another, which is what stands.
+func (r *eventReader) merged(e Event, into memory.Ordinal, ids []memory.ID) error {
+	e.Kind = memory.KindEntity.String()
+	for _, id := range ids {
+		if err := r.node(e, into, id); err != nil {
+			return err
 		}
 	}
 	return nil

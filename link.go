@@ -68,17 +68,17 @@ func (p *preparedLink) place(tx *store.Tx, o WriteOptions) (Written, error) {
 	l := &store.Link{ID: p.link.ID, FromID: p.link.From, ToID: p.link.To, Type: p.link.Type, Weight: p.link.Weight, Valid: p.link.Valid, Rule: p.link.Rule}
 	for _, end := range []struct {
 		field string
-		id    memory.ID
+		id    *memory.ID
 		o     *memory.Ordinal
-	}{{"from", l.FromID, &l.From}, {"to", l.ToID, &l.To}} {
-		n, err := tx.Lookup(end.id)
+	}{{"from", &l.FromID, &l.From}, {"to", &l.ToID, &l.To}} {
+		n, err := tx.Lookup(*end.id)
 		if err != nil {
 			return Written{}, err
 		}
 		if n == nil {
-			return Written{}, nodeNotFound(end.field, end.id)
+			return Written{}, nodeNotFound(end.field, *end.id)
 		}
-		*end.o = n.Ordinal
+		*end.o, *end.id = n.Ordinal, n.ID // of a merged entity, the one that stays
 	}
 	var old *store.Link
 	if p.given {

@@ -312,7 +312,7 @@ func planMention(tx *store.Tx, ref memory.EntityRef, made map[[16]byte]memory.ID
 	case n != nil && n.Kind != memory.KindEntity:
 		return m, idInUse(ref.ID, n.Kind)
 	case n != nil:
-		m.ordinal = n.Ordinal
+		m.ordinal, m.id = n.Ordinal, n.ID // of a merged entity, the one that stays
 	}
 	return m, nil
 }
@@ -335,7 +335,7 @@ func (pl *plan) planLinks(tx *store.Tx) error {
 		}
 		switch {
 		case to != nil:
-			l.To = to.Ordinal
+			l.To, l.ToID = to.Ordinal, to.ID
 		case d.To != pl.p.id: // a link to itself gets its ordinal when it is placed
 			return memory.InField(fmt.Sprintf("links[%d]", i), nodeNotFound("to", d.To))
 		}

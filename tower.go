@@ -215,6 +215,8 @@ func (t *tower) followRecord(v *store.View, r *store.Record, given any) error {
 		if ended, ok := given.([]*store.Link); ok && t.assoc != nil {
 			t.assoc.unlink(ended)
 		}
+	case store.EntitiesMerged, store.LinksMoved, store.MergeUndone:
+		return t.merge(v, r, given)
 	case store.NodesEnded:
 		for _, o := range r.Nodes.Ordinals {
 			t.end(o, r.LSN, r.Nodes.Mode)

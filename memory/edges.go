@@ -124,6 +124,16 @@ type Entity struct {
 	LSN      LSN       `cbor:"-"`
 	Version  uint32    `cbor:"-"`
 	StoredAt time.Time `cbor:"-"`
+	// Merged are the entities that have become part of it; a list of entities leaves
+	// them out.
+	Merged []MergedEntity `cbor:"-"`
+}
+
+// MergedEntity is an entity that has become part of another.
+type MergedEntity struct {
+	ID    ID
+	Name  string
+	Merge LSN // by which the merge can be undone
 }
 
 // Normalize checks the entity's fields.

@@ -334,8 +334,12 @@ func metadataPB(m memory.Metadata) *structpb.Struct {
 }
 
 func entityPB(e *memory.Entity) *engramv1.Entity {
-	return &engramv1.Entity{Id: string(e.ID), Name: e.Name, Type: e.Type, Aliases: e.Aliases, Metadata: metadataPB(e.Metadata),
+	out := &engramv1.Entity{Id: string(e.ID), Name: e.Name, Type: e.Type, Aliases: e.Aliases, Metadata: metadataPB(e.Metadata),
 		Version: e.Version, StoredAt: timestamppb.New(e.StoredAt), Lsn: uint64(e.LSN), Kind: memory.KindEntity.String()}
+	for _, m := range e.Merged {
+		out.Merged = append(out.Merged, &engramv1.MergedEntity{Id: string(m.ID), Name: m.Name, Merge: uint64(m.Merge)})
+	}
+	return out
 }
 
 func linkPB(l *memory.Link) *engramv1.Link {

@@ -294,6 +294,14 @@ var scenario = []step{
 	{"Spread", `{"space":"s","ids":["a"],"fan":"wide"}`, "word_unknown", nil},
 	{"Spread", `{"space":"s","seeds":[{"id":"a","weight":-1}]}`, "seed_invalid", nil},
 	{"DeleteLink", `{"space":"s","id":"l"}`, "", nil},
+	{"PutEntity", `{"space":"s","id":"countess","entity":{"name":"Countess"}}`, "", nil},
+	{"MergeEntities", `{"space":"s","into":"ada","from":["countess"]}`, "", []string{"Idempotency-Key", "merge"}},
+	{"MergeEntities", `{"space":"s","into":"ada","from":["countess"]}`, "", []string{"Idempotency-Key", "merge"}},
+	{"MergeEntities", `{"space":"s","into":"ada","from":[]}`, "merge_empty", nil},
+	{"GetEntity", `{"space":"s","id":"countess"}`, "", nil},
+	{"PutEntity", `{"space":"s","id":"countess","entity":{"name":"x"}}`, "entity_merged", nil},
+	{"UnmergeEntities", `{"space":"s","id":"countess"}`, "", nil},
+	{"UnmergeEntities", `{"space":"s","id":"ada","merge":"1"}`, "merge_not_found", nil},
 	{"DeleteEntity", `{"space":"s","id":"ada"}`, "", nil},
 
 	{"Forget", `{"space":"s","ids":["b","none"],"mode":"suppress"}`, "", nil},
@@ -302,7 +310,7 @@ var scenario = []step{
 	{"DeleteMemory", `{"space":"s","id":"c"}`, "", nil},
 	{"DeleteMemory", `{"space":"s","id":"c"}`, "memory_not_found", nil},
 
-	{"ReplayRecall", `{"space":"s"}`, "", nil}, {"Feedback", `{"space":"s"}`, "", nil}, {"MergeEntities", `{"space":"s"}`, "", nil},
+	{"ReplayRecall", `{"space":"s"}`, "", nil}, {"Feedback", `{"space":"s"}`, "", nil},
 	{"Recognise", `{"space":"s"}`, "", nil}, {"Complete", `{"space":"s"}`, "", nil},
 	{"Match", `{"space":"s"}`, "", nil}, {"Query", `{"space":"s"}`, "", nil}, {"Consolidate", `{"space":"s"}`, "", nil},
 	{"ListConcepts", `{"space":"s"}`, "", nil}, {"GetConcept", `{"space":"s","id":"c"}`, "", nil}, {"ListPlans", `{"space":"s"}`, "", nil},

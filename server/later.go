@@ -25,10 +25,6 @@ func (later) Feedback(ctx context.Context, r *engramv1.FeedbackRequest) (*engram
 	return notBuilt[engramv1.FeedbackResponse](ctx, "feedback", r.GetSpace())
 }
 
-func (later) MergeEntities(ctx context.Context, r *engramv1.MergeEntitiesRequest) (*engramv1.MergeEntitiesResponse, error) {
-	return notBuilt[engramv1.MergeEntitiesResponse](ctx, "merge_entities", r.GetSpace())
-}
-
 func (later) Recognise(ctx context.Context, r *engramv1.RecogniseRequest) (*engramv1.RecogniseResponse, error) {
 	return notBuilt[engramv1.RecogniseResponse](ctx, "recognise", r.GetSpace())
 }

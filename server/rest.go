@@ -62,6 +62,7 @@ func (s *Service) endpoints() map[protoreflect.Name]endpoint {
 
 		"PutEntity": unary(s.PutEntity), "GetEntity": unary(s.GetEntity), "ListEntities": unary(s.ListEntities),
 		"UpdateEntity": unary(s.UpdateEntity), "DeleteEntity": unary(s.DeleteEntity), "MergeEntities": unary(s.MergeEntities),
+		"UnmergeEntities": unary(s.UnmergeEntities),
 
 		"CreateLink": unary(s.CreateLink), "CreateLinks": unary(s.CreateLinks), "GetLink": unary(s.GetLink),
 		"UpdateLink": unary(s.UpdateLink), "DeleteLink": unary(s.DeleteLink),

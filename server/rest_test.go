@@ -125,7 +125,7 @@ func TestLater(t *testing.T) {
 		{"POST", space + "/feedback"}, {"POST", space + "/recognise"}, {"POST", space + "/complete"},
 		{"POST", space + "/match"}, {"POST", space + "/query"}, {"POST", space + "/consolidate"}, {"GET", space + "/concepts"},
 		{"GET", space + "/concepts/c"}, {"GET", space + "/plans"}, {"POST", space + "/plans/p/revert"}, {"POST", space + "/recall/replay"},
-		{"POST", space + "/entities/merge"}, {"POST", "/v1/recall"},
+		{"POST", "/v1/recall"},
 	} {
 		body := ""
 		if c[0] == "POST" {

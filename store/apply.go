@@ -85,6 +85,12 @@ func (a applier) place() error {
 		return nil
 	case VectorPut:
 		return a.vectorPut(r.Vector)
+	case EntitiesMerged:
+		return a.entitiesMerged(r.Merge)
+	case LinksMoved:
+		return a.linksMoved(r.Moved)
+	case MergeUndone:
+		return a.mergeUndone(r.MergeEnd)
 	case Erased:
 		a.s.del(erasingKey(a.space, r.Wiped))
 		return nil
@@ -180,8 +186,13 @@ func (a applier) nodesEnded(c *NodesChange) error {
 			if err := a.unname(old); err != nil {
 				return err
 			}
+			if err := dropPrefixes(a.s, [][]byte{u32(key(a.space, tableMerge), uint32(o)), u32(key(a.space, tableMoved), uint32(o))}); err != nil {
+				return err // what was merged into it ends with it
+			}
 		}
-		*a.m.Counts.of(old.Kind)--
+		if old.Into == 0 {
+			*a.m.Counts.of(old.Kind)--
+		}
 		if c.Mode == memory.Erase {
 			continue
 		}

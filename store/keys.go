@@ -29,6 +29,8 @@ const (
 	tableSpace     table = 's' // name (space 0 only)         -> SpaceState
 	tableDropping  table = 'g' // space id 4 (space 0 only)   -> name
 	tableSetting   table = 'c' // name                        -> value, CBOR of its owner
+	tableMerge     table = 'f' // ordinal 4 of what stays, lsn 8 -> Merge
+	tableMoved     table = 'o' // ordinal 4, lsn 8, link id      -> the ends that the link had before that merge
 
 	tableHead   table = 'p' // ordinal 4, version 4 -> payload without the vector
 	tableVector table = 'v' // ordinal 4, version 4 -> float32s, little endian
@@ -39,7 +41,7 @@ const (
 
 // stateTables are the tables that apply places and verification compares.
 var stateTables = []table{tableMeta, tableNode, tableID, tableHistory, tableDead, tableEntity, tableName, tableLink,
-	tableAdjacency, tableAnswer, tableAnswerAge, tableErasing, tableSpace, tableDropping, tableSetting}
+	tableAdjacency, tableAnswer, tableAnswerAge, tableErasing, tableSpace, tableDropping, tableSetting, tableMerge, tableMoved}
 
 const headerSize = 5
 
@@ -85,6 +87,15 @@ func erasingKey(s memory.SpaceID, l memory.LSN) []byte {
 }
 func spaceKey(name memory.SpaceName) []byte { return append(key(0, tableSpace), name...) }
 func droppingKey(id memory.SpaceID) []byte  { return u32(key(0, tableDropping), uint32(id)) }
+
+func mergeKey(s memory.SpaceID, into memory.Ordinal, l memory.LSN) []byte {
+	return u64(u32(key(s, tableMerge), uint32(into)), uint64(l))
+}
+
+// movedKey begins the keys of the links that a merge has moved.
+func movedKey(s memory.SpaceID, into memory.Ordinal, l memory.LSN) []byte {
+	return u64(u32(key(s, tableMoved), uint32(into)), uint64(l))
+}
 
 func settingKey(s memory.SpaceID, name string) []byte { return append(key(s, tableSetting), name...) }
 

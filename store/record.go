@@ -32,6 +32,10 @@ const (
 	Erased       RecordKind = 11 // the bytes that an earlier record erased are gone from every file
 	SettingPut   RecordKind = 12 // a named value of the space, or of the database in space 0, such as an API key
 	VectorPut    RecordKind = 13 // the vector that a model made of a version that stands
+	// A merge of entities and its undo: see merge.go.
+	EntitiesMerged RecordKind = 14
+	LinksMoved     RecordKind = 15
+	MergeUndone    RecordKind = 16
 )
 
 // Record is one entry of a journal. Exactly one of the pointers that its kind
@@ -57,6 +61,10 @@ type Record struct {
 
 	Setting *Setting  `cbor:"14,keyasint,omitempty"` // SettingPut
 	Vector  *VectorOf `cbor:"15,keyasint,omitempty"` // VectorPut
+
+	Merge    *Merge       `cbor:"16,keyasint,omitempty"` // EntitiesMerged
+	Moved    *LinksChange `cbor:"17,keyasint,omitempty"` // LinksMoved
+	MergeEnd *MergeEnd    `cbor:"18,keyasint,omitempty"` // MergeUndone
 }
 
 // Node is the state of a memory, concept or entity.
@@ -73,6 +81,7 @@ type Node struct {
 	Suppressed bool           `cbor:"10,keyasint,omitempty"`
 	Made       []byte         `cbor:"12,keyasint,omitempty"` // digest of a vector that a model made (VectorPut); Digest does not cover it
 	Name       []byte         `cbor:"11,keyasint,omitempty"` // of an entity: digest of type and name
+	Into       memory.Ordinal `cbor:"13,keyasint,omitempty"` // the entity that this one has become part of; 0: it stands for itself
 }
 
 // Setting is a named value; an empty one is removed.

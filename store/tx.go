@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"time"
 
@@ -40,25 +41,34 @@ func (t *Tx) Meta() Meta { return t.meta }
 // Answer gives what a repeat of an idempotency key is answered.
 func (t *Tx) Answer(data []byte) { t.answer = data }
 
-// Lookup finds a node by its id; nil when there is none.
+// Lookup finds a node by its id, or by that of an entity that is merged into it; nil
+// when there is none.
 func (t *Tx) Lookup(id memory.ID) (*Node, error) { return lookup(t.layer, t.space, id) }
 
 // Node reads the node with an ordinal that is known to live.
 func (t *Tx) Node(o memory.Ordinal) (*Node, error) { return getNode(t.layer, t.space, o) }
 
-// NodeIfLives reads a node by its ordinal; nil when it does not live.
+// NodeIfLives reads a node by its ordinal; nil when it does not live, or is merged.
 func (t *Tx) NodeIfLives(o memory.Ordinal) (*Node, error) {
 	v, ok, err := t.layer.get(nodeKey(t.space, o))
 	if err != nil || !ok {
 		return nil, err
 	}
-	return parseNode(t.space, o, v)
+	return unmerged(parseNode(t.space, o, v))
 }
 
-// LookupName finds an entity by the digest of its type and name; 0 is none.
+// LookupName finds an entity by the digest of its type and name, or by that of one
+// that is merged into it; 0 is none.
 func (t *Tx) LookupName(digest [16]byte) (memory.Ordinal, error) {
-	v, _, err := t.layer.get(nameKey(t.space, digest))
-	return parseOrdinal(v), err
+	v, ok, err := t.layer.get(nameKey(t.space, digest))
+	if err != nil || !ok {
+		return 0, err
+	}
+	n, err := standing(t.layer, t.space, parseOrdinal(v))
+	if err != nil || n == nil {
+		return 0, err
+	}
+	return n.Ordinal, nil
 }
 
 // Link reads a link; nil when there is none.
@@ -138,6 +148,10 @@ const (
 // the files in Wipe.
 func (t *Tx) End(mode memory.ForgetMode, nodes []*Node, reason string) error {
 	if mode != memory.Suppress {
+		var err error
+		if nodes, err = t.withMerged(nodes); err != nil {
+			return err
+		}
 		if err := t.endLinksAt(nodes, mode == memory.Erase); err != nil {
 			return err
 		}
@@ -150,6 +164,29 @@ func (t *Tx) End(mode memory.ForgetMode, nodes []*Node, reason string) error {
 	return chunks(nodes, endNodes, func(part []*Node) error {
 		return t.add(&Record{Kind: NodesEnded, Nodes: nodesChange(mode, part, reason)}, nil)
 	})
+}
+
+// withMerged adds the entities that have gone into those that end.
+func (t *Tx) withMerged(nodes []*Node) ([]*Node, error) {
+	for i := 0; i < len(nodes); i++ {
+		if nodes[i].Kind != memory.KindEntity {
+			continue
+		}
+		ms, err := t.Merges(nodes[i].Ordinal)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range ms {
+			for _, o := range m.From {
+				n, err := t.Node(o)
+				if err != nil {
+					return nil, err
+				}
+				nodes = append(nodes[:len(nodes):len(nodes)], n)
+			}
+		}
+	}
+	return nodes, nil
 }
 
 // Show brings suppressed nodes back.
@@ -379,7 +416,19 @@ func lookup(s state, space memory.SpaceID, id memory.ID) (*Node, error) {
 	if err != nil || !ok {
 		return nil, err
 	}
-	return getNode(s, space, parseOrdinal(v))
+	n, err := standing(s, space, parseOrdinal(v))
+	if err == nil && n == nil {
+		err = corrupt(space, "node", uint64(parseOrdinal(v)), errors.New("it is missing"))
+	}
+	return n, err
+}
+
+// unmerged hides a node that has gone into another.
+func unmerged(n *Node, err error) (*Node, error) {
+	if err != nil || n.Into != 0 {
+		return nil, err
+	}
+	return n, nil
 }
 
 func getSpace(s state, name memory.SpaceName) (*SpaceState, error) {

@@ -231,6 +231,9 @@ func (r *Record) agrees() error {
 	if a := r.Answer; a != nil && !a.At.Equal(r.Time) {
 		return errors.New("its answer has another time")
 	}
+	if m := r.Merge; m != nil && (len(m.From) != len(m.IDs) || len(m.From) != len(m.Had)) {
+		return errors.New("it has not an id for each entity")
+	}
 	if c := r.Nodes; c != nil && len(c.Ordinals) != len(c.IDs) {
 		return errors.New("it has not an id for each ordinal")
 	}
@@ -287,13 +290,13 @@ func (c *check) differs(k []byte, wrong string) {
 var tableNames = map[table]string{tableMeta: "head", tableNode: "node", tableID: "id", tableHistory: "old version of node", tableDead: "ended id",
 	tableEntity: "entity", tableName: "name", tableLink: "link", tableAdjacency: "adjacency of node", tableAnswer: "answer", tableAnswerAge: "age of answer",
 	tableErasing: "erasure", tableSpace: "space", tableDropping: "dropped space", tableSetting: "setting", tableHead: "payload of node", tableVector: "vector of node",
-	tableEdge: "payload of link", tableJournal: "record"}
+	tableEdge: "payload of link", tableJournal: "record", tableMerge: "merge into node", tableMoved: "link moved to node"}
 
 // nameOf says what lies under a key: the thing, and its ordinal or LSN.
 func nameOf(k []byte) (thing string, number uint64) {
 	rest := k[headerSize:]
 	switch t := table(k[4]); t {
-	case tableNode, tableHistory, tableEntity, tableAdjacency, tableHead, tableVector:
+	case tableNode, tableHistory, tableEntity, tableAdjacency, tableHead, tableVector, tableMerge, tableMoved:
 		if len(rest) >= 4 {
 			number = uint64(binary.BigEndian.Uint32(rest))
 		}
@@ -322,9 +325,13 @@ func (c *check) nodes() error {
 		if n.Kind < memory.KindEpisode || n.Kind > memory.KindEntity {
 			c.found("node", uint64(n.Ordinal), k, "its kind is %d", n.Kind)
 		}
-		*c.counts.of(n.Kind)++
+		if n.Into == 0 {
+			*c.counts.of(n.Kind)++
+		}
 		failed = errors.Join(c.points(n, k, idKey(c.space, n.ID)), c.payload(n, k))
-		if n.Kind == memory.KindEntity && failed == nil {
+		if n.Into != 0 {
+			failed = errors.Join(failed, c.merged(n, k))
+		} else if n.Kind == memory.KindEntity && failed == nil {
 			failed = c.exists(n, k, entityKey(c.space, n.Ordinal))
 		}
 	})
@@ -352,6 +359,18 @@ func (c *check) points(n *Node, k, from []byte) error {
 	}
 	if !ok || parseOrdinal(v) != n.Ordinal {
 		c.found("node", uint64(n.Ordinal), k, "its id %s leads to %d", n.ID, parseOrdinal(v))
+	}
+	return nil
+}
+
+// merged checks that a node that has gone into another says so there.
+func (c *check) merged(n *Node, k []byte) error {
+	ms, err := c.v.Merges(c.space, n.Into)
+	if err != nil {
+		return c.note(k, err)
+	}
+	if n.Kind != memory.KindEntity || !slices.ContainsFunc(ms, func(m Merge) bool { return slices.Contains(m.From, n.Ordinal) }) {
+		c.found("node", uint64(n.Ordinal), k, "it is merged into node %d, which does not know of it", n.Into)
 	}
 	return nil
 }
@@ -497,7 +516,7 @@ func (c *check) adjacency() error {
 func (c *check) names() error {
 	var failed error
 	err := c.scan(tableName, func(k, b []byte) {
-		n, err := c.v.Node(c.space, parseOrdinal(b))
+		n, err := c.v.anyNode(c.space, parseOrdinal(b))
 		if err != nil {
 			failed = errors.Join(failed, c.note(k, err))
 		} else if n == nil || !bytes.Equal(n.Name, k[headerSize:]) {

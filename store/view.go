@@ -42,13 +42,23 @@ func (v *View) Horizon(space memory.SpaceID) (memory.LSN, error) {
 	return m.LSN, err
 }
 
-// Lookup finds a node by its id; nil when there is none.
+// Lookup finds a node by its id, or by that of an entity that is merged into it; nil
+// when there is none.
 func (v *View) Lookup(space memory.SpaceID, id memory.ID) (*Node, error) {
 	return lookup(v.d, space, id)
 }
 
-// Node reads a node by its ordinal; nil when it does not live.
+// Node reads a node by its ordinal; nil when it does not live, or is merged.
 func (v *View) Node(space memory.SpaceID, o memory.Ordinal) (*Node, error) {
+	n, err := v.anyNode(space, o)
+	if n == nil {
+		return nil, err
+	}
+	return unmerged(n, err)
+}
+
+// anyNode reads a node, also one that is merged.
+func (v *View) anyNode(space memory.SpaceID, o memory.Ordinal) (*Node, error) {
 	b, ok, err := v.d.get(nodeKey(space, o))
 	if err != nil || !ok {
 		return nil, err
@@ -59,7 +69,7 @@ func (v *View) Node(space memory.SpaceID, o memory.Ordinal) (*Node, error) {
 // NodeAt reads the version of a node that held after a record; nil when it did
 // not live then. The record is not below the Horizon: what ended there is forgotten.
 func (v *View) NodeAt(space memory.SpaceID, o memory.Ordinal, at memory.LSN) (*Node, error) {
-	n, err := v.Node(space, o)
+	n, err := v.anyNode(space, o)
 	if err != nil || n != nil && n.LSN <= at {
 		return n, err
 	}
@@ -110,20 +120,23 @@ func (v *View) History(space memory.SpaceID, o memory.Ordinal) ([]*Node, error) 
 	if err != nil {
 		return nil, err
 	}
-	n, err := v.Node(space, o)
+	n, err := v.anyNode(space, o)
 	if n != nil {
 		all = append(all, n)
 	}
 	return all, err
 }
 
-// Nodes calls f for each living node from an ordinal on, in order, until f says
-// false or fails.
+// Nodes calls f for each living node that is not merged from an ordinal on, in order,
+// until f says false or fails.
 func (v *View) Nodes(space memory.SpaceID, from memory.Ordinal, f func(*Node) (bool, error)) error {
 	return scanUntil(v.d.r, nodeKey(space, from), prefixEnd(key(space, tableNode)), func(k, b []byte) (bool, error) {
 		n, err := parseNode(space, memory.Ordinal(binary.BigEndian.Uint32(k[headerSize:])), b)
 		if err != nil {
 			return false, err
+		}
+		if n.Into != 0 {
+			return true, nil
 		}
 		return f(n)
 	})
@@ -296,6 +309,7 @@ func parseRecord(space memory.SpaceID, k, b []byte) (*Record, error) {
 // complete says whether a record has the part that its kind needs, and no other.
 func (r *Record) complete() error {
 	node, nodes, link, space := false, false, false, false
+	merge, moved, mergeEnd := r.Kind == EntitiesMerged, r.Kind == LinksMoved, r.Kind == MergeUndone
 	switch r.Kind {
 	case NodeCreated, NodeRevised:
 		node = true
@@ -306,7 +320,8 @@ func (r *Record) complete() error {
 	case SpacePut, SpaceDropped, SpaceGone:
 		space = true
 	}
-	if node != (r.Node != nil) || nodes != (r.Nodes != nil) || link != (r.Link != nil) || space != (r.Space != nil) {
+	if node != (r.Node != nil) || nodes != (r.Nodes != nil) || link != (r.Link != nil) || space != (r.Space != nil) ||
+		merge != (r.Merge != nil) || moved != (r.Moved != nil) || mergeEnd != (r.MergeEnd != nil) {
 		return fmt.Errorf("its parts are not those of kind %d", r.Kind)
 	}
 	return nil

@@ -18,7 +18,7 @@ import (
 // others change nothing, or the same when they are repeated.
 var writes = map[string]bool{
 	"Remember": true, "RememberBatch": true, "UpdateMemory": true, "DeleteMemory": true, "Forget": true, "Restore": true,
-	"PutEntity": true, "UpdateEntity": true, "DeleteEntity": true, "MergeEntities": true,
+	"PutEntity": true, "UpdateEntity": true, "DeleteEntity": true, "MergeEntities": true, "UnmergeEntities": true,
 	"CreateLink": true, "CreateLinks": true, "UpdateLink": true, "DeleteLink": true,
 	"Feedback": true, "Consolidate": true, "RevertPlan": true,
 }

@@ -31,7 +31,7 @@ Times: ` + timeHelp + `.`,
 		Example: `  engram spread storm
   engram spread --seed storm=1 --seed repair=0.5 --type causes --hops 2
   engram spread --text "who repaired the pump" --kind entity --limit 5`,
-		Args: cobra.ArbitraryArgs,
+		Args: takes(0, -1, "NODE"),
 	}
 	client(c, reads, func(ctx context.Context, s *session, args []string) error {
 		r, err := f.request(c, s, args)

@@ -35,7 +35,7 @@ var File_engram_v1_engram_proto protoreflect.FileDescriptor
 
 const file_engram_v1_engram_proto_rawDesc = "" +
 	"\n" +
-	"\x16engram/v1/engram.proto\x12\tengram.v1\x1a\x15engram/v1/event.proto\x1a\x15engram/v1/graph.proto\x1a\x13engram/v1/key.proto\x1a\x16engram/v1/memory.proto\x1a\x16engram/v1/recall.proto\x1a\x15engram/v1/space.proto\x1a\x1cgoogle/api/annotations.proto2\xc0*\n" +
+	"\x16engram/v1/engram.proto\x12\tengram.v1\x1a\x15engram/v1/event.proto\x1a\x15engram/v1/graph.proto\x1a\x13engram/v1/key.proto\x1a\x16engram/v1/memory.proto\x1a\x16engram/v1/recall.proto\x1a\x15engram/v1/space.proto\x1a\x1cgoogle/api/annotations.proto2\xcb+\n" +
 	"\rEngramService\x12W\n" +
 	"\bPutSpace\x12\x1a.engram.v1.PutSpaceRequest\x1a\x10.engram.v1.Space\"\x1d\x82\xd3\xe4\x93\x02\x17:\x01*\x1a\x12/v1/spaces/{space}\x12T\n" +
 	"\bGetSpace\x12\x1a.engram.v1.GetSpaceRequest\x1a\x10.engram.v1.Space\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/spaces/{space}\x12]\n" +
@@ -62,7 +62,8 @@ const file_engram_v1_engram_proto_rawDesc = "" +
 	"\fListEntities\x12\x1e.engram.v1.ListEntitiesRequest\x1a\x1f.engram.v1.ListEntitiesResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/spaces/{space}/entities\x12}\n" +
 	"\fUpdateEntity\x12\x1e.engram.v1.UpdateEntityRequest\x1a\x1c.engram.v1.PutEntityResponse\"/\x82\xd3\xe4\x93\x02):\x05patch2 /v1/spaces/{space}/entities/{id}\x12y\n" +
 	"\fDeleteEntity\x12\x1e.engram.v1.DeleteEntityRequest\x1a\x1f.engram.v1.DeleteEntityResponse\"(\x82\xd3\xe4\x93\x02\"* /v1/spaces/{space}/entities/{id}\x12\x80\x01\n" +
-	"\rMergeEntities\x12\x1f.engram.v1.MergeEntitiesRequest\x1a .engram.v1.MergeEntitiesResponse\",\x82\xd3\xe4\x93\x02&:\x01*\"!/v1/spaces/{space}/entities/merge\x12q\n" +
+	"\rMergeEntities\x12\x1f.engram.v1.MergeEntitiesRequest\x1a .engram.v1.MergeEntitiesResponse\",\x82\xd3\xe4\x93\x02&:\x01*\"!/v1/spaces/{space}/entities/merge\x12\x88\x01\n" +
+	"\x0fUnmergeEntities\x12!.engram.v1.UnmergeEntitiesRequest\x1a\".engram.v1.UnmergeEntitiesResponse\".\x82\xd3\xe4\x93\x02(:\x01*\"#/v1/spaces/{space}/entities/unmerge\x12q\n" +
 	"\n" +
 	"CreateLink\x12\x1c.engram.v1.CreateLinkRequest\x1a\x1d.engram.v1.CreateLinkResponse\"&\x82\xd3\xe4\x93\x02 :\x04link\"\x18/v1/spaces/{space}/links\x12w\n" +
 	"\vCreateLinks\x12\x1d.engram.v1.CreateLinksRequest\x1a\x1e.engram.v1.CreateLinksResponse\")\x82\xd3\xe4\x93\x02#:\x01*\"\x1e/v1/spaces/{space}/links/batch\x12\\\n" +
@@ -125,76 +126,78 @@ var file_engram_v1_engram_proto_goTypes = []any{
 	(*UpdateEntityRequest)(nil),     // 20: engram.v1.UpdateEntityRequest
 	(*DeleteEntityRequest)(nil),     // 21: engram.v1.DeleteEntityRequest
 	(*MergeEntitiesRequest)(nil),    // 22: engram.v1.MergeEntitiesRequest
-	(*CreateLinkRequest)(nil),       // 23: engram.v1.CreateLinkRequest
-	(*CreateLinksRequest)(nil),      // 24: engram.v1.CreateLinksRequest
-	(*GetLinkRequest)(nil),          // 25: engram.v1.GetLinkRequest
-	(*UpdateLinkRequest)(nil),       // 26: engram.v1.UpdateLinkRequest
-	(*DeleteLinkRequest)(nil),       // 27: engram.v1.DeleteLinkRequest
-	(*ListMemoryLinksRequest)(nil),  // 28: engram.v1.ListMemoryLinksRequest
-	(*ListEntityLinksRequest)(nil),  // 29: engram.v1.ListEntityLinksRequest
-	(*SpreadRequest)(nil),           // 30: engram.v1.SpreadRequest
-	(*RecogniseRequest)(nil),        // 31: engram.v1.RecogniseRequest
-	(*CompleteRequest)(nil),         // 32: engram.v1.CompleteRequest
-	(*MatchRequest)(nil),            // 33: engram.v1.MatchRequest
-	(*QueryRequest)(nil),            // 34: engram.v1.QueryRequest
-	(*ConsolidateRequest)(nil),      // 35: engram.v1.ConsolidateRequest
-	(*ListConceptsRequest)(nil),     // 36: engram.v1.ListConceptsRequest
-	(*GetConceptRequest)(nil),       // 37: engram.v1.GetConceptRequest
-	(*ListPlansRequest)(nil),        // 38: engram.v1.ListPlansRequest
-	(*RevertPlanRequest)(nil),       // 39: engram.v1.RevertPlanRequest
-	(*ListEventsRequest)(nil),       // 40: engram.v1.ListEventsRequest
-	(*GetJobRequest)(nil),           // 41: engram.v1.GetJobRequest
-	(*CancelJobRequest)(nil),        // 42: engram.v1.CancelJobRequest
-	(*CreateKeyRequest)(nil),        // 43: engram.v1.CreateKeyRequest
-	(*ListKeysRequest)(nil),         // 44: engram.v1.ListKeysRequest
-	(*RotateKeyRequest)(nil),        // 45: engram.v1.RotateKeyRequest
-	(*RevokeKeyRequest)(nil),        // 46: engram.v1.RevokeKeyRequest
-	(*ListActsRequest)(nil),         // 47: engram.v1.ListActsRequest
-	(*GetVersionRequest)(nil),       // 48: engram.v1.GetVersionRequest
-	(*SubscribeRequest)(nil),        // 49: engram.v1.SubscribeRequest
-	(*Space)(nil),                   // 50: engram.v1.Space
-	(*ListSpacesResponse)(nil),      // 51: engram.v1.ListSpacesResponse
-	(*DeleteSpaceResponse)(nil),     // 52: engram.v1.DeleteSpaceResponse
-	(*RememberResponse)(nil),        // 53: engram.v1.RememberResponse
-	(*RememberBatchResponse)(nil),   // 54: engram.v1.RememberBatchResponse
-	(*Memory)(nil),                  // 55: engram.v1.Memory
-	(*GetMemoriesResponse)(nil),     // 56: engram.v1.GetMemoriesResponse
-	(*ListMemoriesResponse)(nil),    // 57: engram.v1.ListMemoriesResponse
-	(*DeleteMemoryResponse)(nil),    // 58: engram.v1.DeleteMemoryResponse
-	(*ForgetResponse)(nil),          // 59: engram.v1.ForgetResponse
-	(*RestoreResponse)(nil),         // 60: engram.v1.RestoreResponse
-	(*RecallResponse)(nil),          // 61: engram.v1.RecallResponse
-	(*FeedbackResponse)(nil),        // 62: engram.v1.FeedbackResponse
-	(*PutEntityResponse)(nil),       // 63: engram.v1.PutEntityResponse
-	(*Entity)(nil),                  // 64: engram.v1.Entity
-	(*ListEntitiesResponse)(nil),    // 65: engram.v1.ListEntitiesResponse
-	(*DeleteEntityResponse)(nil),    // 66: engram.v1.DeleteEntityResponse
-	(*MergeEntitiesResponse)(nil),   // 67: engram.v1.MergeEntitiesResponse
-	(*CreateLinkResponse)(nil),      // 68: engram.v1.CreateLinkResponse
-	(*CreateLinksResponse)(nil),     // 69: engram.v1.CreateLinksResponse
-	(*Link)(nil),                    // 70: engram.v1.Link
-	(*DeleteLinkResponse)(nil),      // 71: engram.v1.DeleteLinkResponse
-	(*ListMemoryLinksResponse)(nil), // 72: engram.v1.ListMemoryLinksResponse
-	(*ListEntityLinksResponse)(nil), // 73: engram.v1.ListEntityLinksResponse
-	(*SpreadResponse)(nil),          // 74: engram.v1.SpreadResponse
-	(*RecogniseResponse)(nil),       // 75: engram.v1.RecogniseResponse
-	(*CompleteResponse)(nil),        // 76: engram.v1.CompleteResponse
-	(*MatchResponse)(nil),           // 77: engram.v1.MatchResponse
-	(*QueryResponse)(nil),           // 78: engram.v1.QueryResponse
-	(*ConsolidateResponse)(nil),     // 79: engram.v1.ConsolidateResponse
-	(*ListConceptsResponse)(nil),    // 80: engram.v1.ListConceptsResponse
-	(*Concept)(nil),                 // 81: engram.v1.Concept
-	(*ListPlansResponse)(nil),       // 82: engram.v1.ListPlansResponse
-	(*RevertPlanResponse)(nil),      // 83: engram.v1.RevertPlanResponse
-	(*ListEventsResponse)(nil),      // 84: engram.v1.ListEventsResponse
-	(*Job)(nil),                     // 85: engram.v1.Job
-	(*CreateKeyResponse)(nil),       // 86: engram.v1.CreateKeyResponse
-	(*ListKeysResponse)(nil),        // 87: engram.v1.ListKeysResponse
-	(*RotateKeyResponse)(nil),       // 88: engram.v1.RotateKeyResponse
-	(*RevokeKeyResponse)(nil),       // 89: engram.v1.RevokeKeyResponse
-	(*ListActsResponse)(nil),        // 90: engram.v1.ListActsResponse
-	(*GetVersionResponse)(nil),      // 91: engram.v1.GetVersionResponse
-	(*Event)(nil),                   // 92: engram.v1.Event
+	(*UnmergeEntitiesRequest)(nil),  // 23: engram.v1.UnmergeEntitiesRequest
+	(*CreateLinkRequest)(nil),       // 24: engram.v1.CreateLinkRequest
+	(*CreateLinksRequest)(nil),      // 25: engram.v1.CreateLinksRequest
+	(*GetLinkRequest)(nil),          // 26: engram.v1.GetLinkRequest
+	(*UpdateLinkRequest)(nil),       // 27: engram.v1.UpdateLinkRequest
+	(*DeleteLinkRequest)(nil),       // 28: engram.v1.DeleteLinkRequest
+	(*ListMemoryLinksRequest)(nil),  // 29: engram.v1.ListMemoryLinksRequest
+	(*ListEntityLinksRequest)(nil),  // 30: engram.v1.ListEntityLinksRequest
+	(*SpreadRequest)(nil),           // 31: engram.v1.SpreadRequest
+	(*RecogniseRequest)(nil),        // 32: engram.v1.RecogniseRequest
+	(*CompleteRequest)(nil),         // 33: engram.v1.CompleteRequest
+	(*MatchRequest)(nil),            // 34: engram.v1.MatchRequest
+	(*QueryRequest)(nil),            // 35: engram.v1.QueryRequest
+	(*ConsolidateRequest)(nil),      // 36: engram.v1.ConsolidateRequest
+	(*ListConceptsRequest)(nil),     // 37: engram.v1.ListConceptsRequest
+	(*GetConceptRequest)(nil),       // 38: engram.v1.GetConceptRequest
+	(*ListPlansRequest)(nil),        // 39: engram.v1.ListPlansRequest
+	(*RevertPlanRequest)(nil),       // 40: engram.v1.RevertPlanRequest
+	(*ListEventsRequest)(nil),       // 41: engram.v1.ListEventsRequest
+	(*GetJobRequest)(nil),           // 42: engram.v1.GetJobRequest
+	(*CancelJobRequest)(nil),        // 43: engram.v1.CancelJobRequest
+	(*CreateKeyRequest)(nil),        // 44: engram.v1.CreateKeyRequest
+	(*ListKeysRequest)(nil),         // 45: engram.v1.ListKeysRequest
+	(*RotateKeyRequest)(nil),        // 46: engram.v1.RotateKeyRequest
+	(*RevokeKeyRequest)(nil),        // 47: engram.v1.RevokeKeyRequest
+	(*ListActsRequest)(nil),         // 48: engram.v1.ListActsRequest
+	(*GetVersionRequest)(nil),       // 49: engram.v1.GetVersionRequest
+	(*SubscribeRequest)(nil),        // 50: engram.v1.SubscribeRequest
+	(*Space)(nil),                   // 51: engram.v1.Space
+	(*ListSpacesResponse)(nil),      // 52: engram.v1.ListSpacesResponse
+	(*DeleteSpaceResponse)(nil),     // 53: engram.v1.DeleteSpaceResponse
+	(*RememberResponse)(nil),        // 54: engram.v1.RememberResponse
+	(*RememberBatchResponse)(nil),   // 55: engram.v1.RememberBatchResponse
+	(*Memory)(nil),                  // 56: engram.v1.Memory
+	(*GetMemoriesResponse)(nil),     // 57: engram.v1.GetMemoriesResponse
+	(*ListMemoriesResponse)(nil),    // 58: engram.v1.ListMemoriesResponse
+	(*DeleteMemoryResponse)(nil),    // 59: engram.v1.DeleteMemoryResponse
+	(*ForgetResponse)(nil),          // 60: engram.v1.ForgetResponse
+	(*RestoreResponse)(nil),         // 61: engram.v1.RestoreResponse
+	(*RecallResponse)(nil),          // 62: engram.v1.RecallResponse
+	(*FeedbackResponse)(nil),        // 63: engram.v1.FeedbackResponse
+	(*PutEntityResponse)(nil),       // 64: engram.v1.PutEntityResponse
+	(*Entity)(nil),                  // 65: engram.v1.Entity
+	(*ListEntitiesResponse)(nil),    // 66: engram.v1.ListEntitiesResponse
+	(*DeleteEntityResponse)(nil),    // 67: engram.v1.DeleteEntityResponse
+	(*MergeEntitiesResponse)(nil),   // 68: engram.v1.MergeEntitiesResponse
+	(*UnmergeEntitiesResponse)(nil), // 69: engram.v1.UnmergeEntitiesResponse
+	(*CreateLinkResponse)(nil),      // 70: engram.v1.CreateLinkResponse
+	(*CreateLinksResponse)(nil),     // 71: engram.v1.CreateLinksResponse
+	(*Link)(nil),                    // 72: engram.v1.Link
+	(*DeleteLinkResponse)(nil),      // 73: engram.v1.DeleteLinkResponse
+	(*ListMemoryLinksResponse)(nil), // 74: engram.v1.ListMemoryLinksResponse
+	(*ListEntityLinksResponse)(nil), // 75: engram.v1.ListEntityLinksResponse
+	(*SpreadResponse)(nil),          // 76: engram.v1.SpreadResponse
+	(*RecogniseResponse)(nil),       // 77: engram.v1.RecogniseResponse
+	(*CompleteResponse)(nil),        // 78: engram.v1.CompleteResponse
+	(*MatchResponse)(nil),           // 79: engram.v1.MatchResponse
+	(*QueryResponse)(nil),           // 80: engram.v1.QueryResponse
+	(*ConsolidateResponse)(nil),     // 81: engram.v1.ConsolidateResponse
+	(*ListConceptsResponse)(nil),    // 82: engram.v1.ListConceptsResponse
+	(*Concept)(nil),                 // 83: engram.v1.Concept
+	(*ListPlansResponse)(nil),       // 84: engram.v1.ListPlansResponse
+	(*RevertPlanResponse)(nil),      // 85: engram.v1.RevertPlanResponse
+	(*ListEventsResponse)(nil),      // 86: engram.v1.ListEventsResponse
+	(*Job)(nil),                     // 87: engram.v1.Job
+	(*CreateKeyResponse)(nil),       // 88: engram.v1.CreateKeyResponse
+	(*ListKeysResponse)(nil),        // 89: engram.v1.ListKeysResponse
+	(*RotateKeyResponse)(nil),       // 90: engram.v1.RotateKeyResponse
+	(*RevokeKeyResponse)(nil),       // 91: engram.v1.RevokeKeyResponse
+	(*ListActsResponse)(nil),        // 92: engram.v1.ListActsResponse
+	(*GetVersionResponse)(nil),      // 93: engram.v1.GetVersionResponse
+	(*Event)(nil),                   // 94: engram.v1.Event
 }
 var file_engram_v1_engram_proto_depIdxs = []int32{
 	0,  // 0: engram.v1.EngramService.PutSpace:input_type -> engram.v1.PutSpaceRequest
@@ -220,85 +223,87 @@ var file_engram_v1_engram_proto_depIdxs = []int32{
 	20, // 20: engram.v1.EngramService.UpdateEntity:input_type -> engram.v1.UpdateEntityRequest
 	21, // 21: engram.v1.EngramService.DeleteEntity:input_type -> engram.v1.DeleteEntityRequest
 	22, // 22: engram.v1.EngramService.MergeEntities:input_type -> engram.v1.MergeEntitiesRequest
-	23, // 23: engram.v1.EngramService.CreateLink:input_type -> engram.v1.CreateLinkRequest
-	24, // 24: engram.v1.EngramService.CreateLinks:input_type -> engram.v1.CreateLinksRequest
-	25, // 25: engram.v1.EngramService.GetLink:input_type -> engram.v1.GetLinkRequest
-	26, // 26: engram.v1.EngramService.UpdateLink:input_type -> engram.v1.UpdateLinkRequest
-	27, // 27: engram.v1.EngramService.DeleteLink:input_type -> engram.v1.DeleteLinkRequest
-	28, // 28: engram.v1.EngramService.ListMemoryLinks:input_type -> engram.v1.ListMemoryLinksRequest
-	29, // 29: engram.v1.EngramService.ListEntityLinks:input_type -> engram.v1.ListEntityLinksRequest
-	30, // 30: engram.v1.EngramService.Spread:input_type -> engram.v1.SpreadRequest
-	31, // 31: engram.v1.EngramService.Recognise:input_type -> engram.v1.RecogniseRequest
-	32, // 32: engram.v1.EngramService.Complete:input_type -> engram.v1.CompleteRequest
-	33, // 33: engram.v1.EngramService.Match:input_type -> engram.v1.MatchRequest
-	34, // 34: engram.v1.EngramService.Query:input_type -> engram.v1.QueryRequest
-	35, // 35: engram.v1.EngramService.Consolidate:input_type -> engram.v1.ConsolidateRequest
-	36, // 36: engram.v1.EngramService.ListConcepts:input_type -> engram.v1.ListConceptsRequest
-	37, // 37: engram.v1.EngramService.GetConcept:input_type -> engram.v1.GetConceptRequest
-	38, // 38: engram.v1.EngramService.ListPlans:input_type -> engram.v1.ListPlansRequest
-	39, // 39: engram.v1.EngramService.RevertPlan:input_type -> engram.v1.RevertPlanRequest
-	40, // 40: engram.v1.EngramService.ListEvents:input_type -> engram.v1.ListEventsRequest
-	41, // 41: engram.v1.EngramService.GetJob:input_type -> engram.v1.GetJobRequest
-	42, // 42: engram.v1.EngramService.CancelJob:input_type -> engram.v1.CancelJobRequest
-	43, // 43: engram.v1.EngramService.CreateKey:input_type -> engram.v1.CreateKeyRequest
-	44, // 44: engram.v1.EngramService.ListKeys:input_type -> engram.v1.ListKeysRequest
-	45, // 45: engram.v1.EngramService.RotateKey:input_type -> engram.v1.RotateKeyRequest
-	46, // 46: engram.v1.EngramService.RevokeKey:input_type -> engram.v1.RevokeKeyRequest
-	47, // 47: engram.v1.EngramService.ListActs:input_type -> engram.v1.ListActsRequest
-	48, // 48: engram.v1.EngramService.GetVersion:input_type -> engram.v1.GetVersionRequest
-	49, // 49: engram.v1.EventService.Subscribe:input_type -> engram.v1.SubscribeRequest
-	50, // 50: engram.v1.EngramService.PutSpace:output_type -> engram.v1.Space
-	50, // 51: engram.v1.EngramService.GetSpace:output_type -> engram.v1.Space
-	51, // 52: engram.v1.EngramService.ListSpaces:output_type -> engram.v1.ListSpacesResponse
-	50, // 53: engram.v1.EngramService.UpdateSpace:output_type -> engram.v1.Space
-	52, // 54: engram.v1.EngramService.DeleteSpace:output_type -> engram.v1.DeleteSpaceResponse
-	53, // 55: engram.v1.EngramService.Remember:output_type -> engram.v1.RememberResponse
-	54, // 56: engram.v1.EngramService.RememberBatch:output_type -> engram.v1.RememberBatchResponse
-	55, // 57: engram.v1.EngramService.GetMemory:output_type -> engram.v1.Memory
-	56, // 58: engram.v1.EngramService.GetMemories:output_type -> engram.v1.GetMemoriesResponse
-	57, // 59: engram.v1.EngramService.ListMemories:output_type -> engram.v1.ListMemoriesResponse
-	53, // 60: engram.v1.EngramService.UpdateMemory:output_type -> engram.v1.RememberResponse
-	58, // 61: engram.v1.EngramService.DeleteMemory:output_type -> engram.v1.DeleteMemoryResponse
-	59, // 62: engram.v1.EngramService.Forget:output_type -> engram.v1.ForgetResponse
-	60, // 63: engram.v1.EngramService.Restore:output_type -> engram.v1.RestoreResponse
-	61, // 64: engram.v1.EngramService.Recall:output_type -> engram.v1.RecallResponse
-	61, // 65: engram.v1.EngramService.ReplayRecall:output_type -> engram.v1.RecallResponse
-	62, // 66: engram.v1.EngramService.Feedback:output_type -> engram.v1.FeedbackResponse
-	63, // 67: engram.v1.EngramService.PutEntity:output_type -> engram.v1.PutEntityResponse
-	64, // 68: engram.v1.EngramService.GetEntity:output_type -> engram.v1.Entity
-	65, // 69: engram.v1.EngramService.ListEntities:output_type -> engram.v1.ListEntitiesResponse
-	63, // 70: engram.v1.EngramService.UpdateEntity:output_type -> engram.v1.PutEntityResponse
-	66, // 71: engram.v1.EngramService.DeleteEntity:output_type -> engram.v1.DeleteEntityResponse
-	67, // 72: engram.v1.EngramService.MergeEntities:output_type -> engram.v1.MergeEntitiesResponse
-	68, // 73: engram.v1.EngramService.CreateLink:output_type -> engram.v1.CreateLinkResponse
-	69, // 74: engram.v1.EngramService.CreateLinks:output_type -> engram.v1.CreateLinksResponse
-	70, // 75: engram.v1.EngramService.GetLink:output_type -> engram.v1.Link
-	68, // 76: engram.v1.EngramService.UpdateLink:output_type -> engram.v1.CreateLinkResponse
-	71, // 77: engram.v1.EngramService.DeleteLink:output_type -> engram.v1.DeleteLinkResponse
-	72, // 78: engram.v1.EngramService.ListMemoryLinks:output_type -> engram.v1.ListMemoryLinksResponse
-	73, // 79: engram.v1.EngramService.ListEntityLinks:output_type -> engram.v1.ListEntityLinksResponse
-	74, // 80: engram.v1.EngramService.Spread:output_type -> engram.v1.SpreadResponse
-	75, // 81: engram.v1.EngramService.Recognise:output_type -> engram.v1.RecogniseResponse
-	76, // 82: engram.v1.EngramService.Complete:output_type -> engram.v1.CompleteResponse
-	77, // 83: engram.v1.EngramService.Match:output_type -> engram.v1.MatchResponse
-	78, // 84: engram.v1.EngramService.Query:output_type -> engram.v1.QueryResponse
-	79, // 85: engram.v1.EngramService.Consolidate:output_type -> engram.v1.ConsolidateResponse
-	80, // 86: engram.v1.EngramService.ListConcepts:output_type -> engram.v1.ListConceptsResponse
-	81, // 87: engram.v1.EngramService.GetConcept:output_type -> engram.v1.Concept
-	82, // 88: engram.v1.EngramService.ListPlans:output_type -> engram.v1.ListPlansResponse
-	83, // 89: engram.v1.EngramService.RevertPlan:output_type -> engram.v1.RevertPlanResponse
-	84, // 90: engram.v1.EngramService.ListEvents:output_type -> engram.v1.ListEventsResponse
-	85, // 91: engram.v1.EngramService.GetJob:output_type -> engram.v1.Job
-	85, // 92: engram.v1.EngramService.CancelJob:output_type -> engram.v1.Job
-	86, // 93: engram.v1.EngramService.CreateKey:output_type -> engram.v1.CreateKeyResponse
-	87, // 94: engram.v1.EngramService.ListKeys:output_type -> engram.v1.ListKeysResponse
-	88, // 95: engram.v1.EngramService.RotateKey:output_type -> engram.v1.RotateKeyResponse
-	89, // 96: engram.v1.EngramService.RevokeKey:output_type -> engram.v1.RevokeKeyResponse
-	90, // 97: engram.v1.EngramService.ListActs:output_type -> engram.v1.ListActsResponse
-	91, // 98: engram.v1.EngramService.GetVersion:output_type -> engram.v1.GetVersionResponse
-	92, // 99: engram.v1.EventService.Subscribe:output_type -> engram.v1.Event
-	50, // [50:100] is the sub-list for method output_type
-	0,  // [0:50] is the sub-list for method input_type
+	23, // 23: engram.v1.EngramService.UnmergeEntities:input_type -> engram.v1.UnmergeEntitiesRequest
+	24, // 24: engram.v1.EngramService.CreateLink:input_type -> engram.v1.CreateLinkRequest
+	25, // 25: engram.v1.EngramService.CreateLinks:input_type -> engram.v1.CreateLinksRequest
+	26, // 26: engram.v1.EngramService.GetLink:input_type -> engram.v1.GetLinkRequest
+	27, // 27: engram.v1.EngramService.UpdateLink:input_type -> engram.v1.UpdateLinkRequest
+	28, // 28: engram.v1.EngramService.DeleteLink:input_type -> engram.v1.DeleteLinkRequest
+	29, // 29: engram.v1.EngramService.ListMemoryLinks:input_type -> engram.v1.ListMemoryLinksRequest
+	30, // 30: engram.v1.EngramService.ListEntityLinks:input_type -> engram.v1.ListEntityLinksRequest
+	31, // 31: engram.v1.EngramService.Spread:input_type -> engram.v1.SpreadRequest
+	32, // 32: engram.v1.EngramService.Recognise:input_type -> engram.v1.RecogniseRequest
+	33, // 33: engram.v1.EngramService.Complete:input_type -> engram.v1.CompleteRequest
+	34, // 34: engram.v1.EngramService.Match:input_type -> engram.v1.MatchRequest
+	35, // 35: engram.v1.EngramService.Query:input_type -> engram.v1.QueryRequest
+	36, // 36: engram.v1.EngramService.Consolidate:input_type -> engram.v1.ConsolidateRequest
+	37, // 37: engram.v1.EngramService.ListConcepts:input_type -> engram.v1.ListConceptsRequest
+	38, // 38: engram.v1.EngramService.GetConcept:input_type -> engram.v1.GetConceptRequest
+	39, // 39: engram.v1.EngramService.ListPlans:input_type -> engram.v1.ListPlansRequest
+	40, // 40: engram.v1.EngramService.RevertPlan:input_type -> engram.v1.RevertPlanRequest
+	41, // 41: engram.v1.EngramService.ListEvents:input_type -> engram.v1.ListEventsRequest
+	42, // 42: engram.v1.EngramService.GetJob:input_type -> engram.v1.GetJobRequest
+	43, // 43: engram.v1.EngramService.CancelJob:input_type -> engram.v1.CancelJobRequest
+	44, // 44: engram.v1.EngramService.CreateKey:input_type -> engram.v1.CreateKeyRequest
+	45, // 45: engram.v1.EngramService.ListKeys:input_type -> engram.v1.ListKeysRequest
+	46, // 46: engram.v1.EngramService.RotateKey:input_type -> engram.v1.RotateKeyRequest
+	47, // 47: engram.v1.EngramService.RevokeKey:input_type -> engram.v1.RevokeKeyRequest
+	48, // 48: engram.v1.EngramService.ListActs:input_type -> engram.v1.ListActsRequest
+	49, // 49: engram.v1.EngramService.GetVersion:input_type -> engram.v1.GetVersionRequest
+	50, // 50: engram.v1.EventService.Subscribe:input_type -> engram.v1.SubscribeRequest
+	51, // 51: engram.v1.EngramService.PutSpace:output_type -> engram.v1.Space
+	51, // 52: engram.v1.EngramService.GetSpace:output_type -> engram.v1.Space
+	52, // 53: engram.v1.EngramService.ListSpaces:output_type -> engram.v1.ListSpacesResponse
+	51, // 54: engram.v1.EngramService.UpdateSpace:output_type -> engram.v1.Space
+	53, // 55: engram.v1.EngramService.DeleteSpace:output_type -> engram.v1.DeleteSpaceResponse
+	54, // 56: engram.v1.EngramService.Remember:output_type -> engram.v1.RememberResponse
+	55, // 57: engram.v1.EngramService.RememberBatch:output_type -> engram.v1.RememberBatchResponse
+	56, // 58: engram.v1.EngramService.GetMemory:output_type -> engram.v1.Memory
+	57, // 59: engram.v1.EngramService.GetMemories:output_type -> engram.v1.GetMemoriesResponse
+	58, // 60: engram.v1.EngramService.ListMemories:output_type -> engram.v1.ListMemoriesResponse
+	54, // 61: engram.v1.EngramService.UpdateMemory:output_type -> engram.v1.RememberResponse
+	59, // 62: engram.v1.EngramService.DeleteMemory:output_type -> engram.v1.DeleteMemoryResponse
+	60, // 63: engram.v1.EngramService.Forget:output_type -> engram.v1.ForgetResponse
+	61, // 64: engram.v1.EngramService.Restore:output_type -> engram.v1.RestoreResponse
+	62, // 65: engram.v1.EngramService.Recall:output_type -> engram.v1.RecallResponse
+	62, // 66: engram.v1.EngramService.ReplayRecall:output_type -> engram.v1.RecallResponse
+	63, // 67: engram.v1.EngramService.Feedback:output_type -> engram.v1.FeedbackResponse
+	64, // 68: engram.v1.EngramService.PutEntity:output_type -> engram.v1.PutEntityResponse
+	65, // 69: engram.v1.EngramService.GetEntity:output_type -> engram.v1.Entity
+	66, // 70: engram.v1.EngramService.ListEntities:output_type -> engram.v1.ListEntitiesResponse
+	64, // 71: engram.v1.EngramService.UpdateEntity:output_type -> engram.v1.PutEntityResponse
+	67, // 72: engram.v1.EngramService.DeleteEntity:output_type -> engram.v1.DeleteEntityResponse
+	68, // 73: engram.v1.EngramService.MergeEntities:output_type -> engram.v1.MergeEntitiesResponse
+	69, // 74: engram.v1.EngramService.UnmergeEntities:output_type -> engram.v1.UnmergeEntitiesResponse
+	70, // 75: engram.v1.EngramService.CreateLink:output_type -> engram.v1.CreateLinkResponse
+	71, // 76: engram.v1.EngramService.CreateLinks:output_type -> engram.v1.CreateLinksResponse
+	72, // 77: engram.v1.EngramService.GetLink:output_type -> engram.v1.Link
+	70, // 78: engram.v1.EngramService.UpdateLink:output_type -> engram.v1.CreateLinkResponse
+	73, // 79: engram.v1.EngramService.DeleteLink:output_type -> engram.v1.DeleteLinkResponse
+	74, // 80: engram.v1.EngramService.ListMemoryLinks:output_type -> engram.v1.ListMemoryLinksResponse
+	75, // 81: engram.v1.EngramService.ListEntityLinks:output_type -> engram.v1.ListEntityLinksResponse
+	76, // 82: engram.v1.EngramService.Spread:output_type -> engram.v1.SpreadResponse
+	77, // 83: engram.v1.EngramService.Recognise:output_type -> engram.v1.RecogniseResponse
+	78, // 84: engram.v1.EngramService.Complete:output_type -> engram.v1.CompleteResponse
+	79, // 85: engram.v1.EngramService.Match:output_type -> engram.v1.MatchResponse
+	80, // 86: engram.v1.EngramService.Query:output_type -> engram.v1.QueryResponse
+	81, // 87: engram.v1.EngramService.Consolidate:output_type -> engram.v1.ConsolidateResponse
+	82, // 88: engram.v1.EngramService.ListConcepts:output_type -> engram.v1.ListConceptsResponse
+	83, // 89: engram.v1.EngramService.GetConcept:output_type -> engram.v1.Concept
+	84, // 90: engram.v1.EngramService.ListPlans:output_type -> engram.v1.ListPlansResponse
+	85, // 91: engram.v1.EngramService.RevertPlan:output_type -> engram.v1.RevertPlanResponse
+	86, // 92: engram.v1.EngramService.ListEvents:output_type -> engram.v1.ListEventsResponse
+	87, // 93: engram.v1.EngramService.GetJob:output_type -> engram.v1.Job
+	87, // 94: engram.v1.EngramService.CancelJob:output_type -> engram.v1.Job
+	88, // 95: engram.v1.EngramService.CreateKey:output_type -> engram.v1.CreateKeyResponse
+	89, // 96: engram.v1.EngramService.ListKeys:output_type -> engram.v1.ListKeysResponse
+	90, // 97: engram.v1.EngramService.RotateKey:output_type -> engram.v1.RotateKeyResponse
+	91, // 98: engram.v1.EngramService.RevokeKey:output_type -> engram.v1.RevokeKeyResponse
+	92, // 99: engram.v1.EngramService.ListActs:output_type -> engram.v1.ListActsResponse
+	93, // 100: engram.v1.EngramService.GetVersion:output_type -> engram.v1.GetVersionResponse
+	94, // 101: engram.v1.EventService.Subscribe:output_type -> engram.v1.Event
+	51, // [51:102] is the sub-list for method output_type
+	0,  // [0:51] is the sub-list for method input_type
 	0,  // [0:0] is the sub-list for extension type_name
 	0,  // [0:0] is the sub-list for extension extendee
 	0,  // [0:0] is the sub-list for field type_name

@@ -117,7 +117,9 @@ type Entity struct {
 	// Of the journal record that made this version.
 	Lsn uint64 `protobuf:"varint,8,opt,name=lsn,proto3" json:"lsn,omitempty"`
 	// "entity".
-	Kind          string `protobuf:"bytes,9,opt,name=kind,proto3" json:"kind,omitempty"`
+	Kind string `protobuf:"bytes,9,opt,name=kind,proto3" json:"kind,omitempty"`
+	// The entities that have become part of it; a list leaves them out.
+	Merged        []*MergedEntity `protobuf:"bytes,10,rep,name=merged,proto3" json:"merged,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -215,6 +217,77 @@ func (x *Entity) GetKind() string {
 	return ""
 }
 
+func (x *Entity) GetMerged() []*MergedEntity {
+	if x != nil {
+		return x.Merged
+	}
+	return nil
+}
+
+// An entity that has become part of another. Its id is answered with that one.
+type MergedEntity struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its id.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// What it was called.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// By which the merge can be undone.
+	Merge         uint64 `protobuf:"varint,3,opt,name=merge,proto3" json:"merge,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MergedEntity) Reset() {
+	*x = MergedEntity{}
+	mi := &file_engram_v1_graph_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MergedEntity) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MergedEntity) ProtoMessage() {}
+
+func (x *MergedEntity) ProtoReflect() protoreflect.Message {
+	mi := &file_engram_v1_graph_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MergedEntity.ProtoReflect.Descriptor instead.
+func (*MergedEntity) Descriptor() ([]byte, []int) {
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *MergedEntity) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *MergedEntity) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *MergedEntity) GetMerge() uint64 {
+	if x != nil {
+		return x.Merge
+	}
+	return 0
+}
+
 // Makes an entity, or a new version of it. Over REST the body is the entity.
 type PutEntityRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -232,7 +305,7 @@ type PutEntityRequest struct {
 
 func (x *PutEntityRequest) Reset() {
 	*x = PutEntityRequest{}
-	mi := &file_engram_v1_graph_proto_msgTypes[2]
+	mi := &file_engram_v1_graph_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -244,7 +317,7 @@ func (x *PutEntityRequest) String() string {
 func (*PutEntityRequest) ProtoMessage() {}
 
 func (x *PutEntityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[2]
+	mi := &file_engram_v1_graph_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -257,7 +330,7 @@ func (x *PutEntityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutEntityRequest.ProtoReflect.Descriptor instead.
 func (*PutEntityRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{2}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *PutEntityRequest) GetSpace() string {
@@ -307,7 +380,7 @@ type PutEntityResponse struct {
 
 func (x *PutEntityResponse) Reset() {
 	*x = PutEntityResponse{}
-	mi := &file_engram_v1_graph_proto_msgTypes[3]
+	mi := &file_engram_v1_graph_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -319,7 +392,7 @@ func (x *PutEntityResponse) String() string {
 func (*PutEntityResponse) ProtoMessage() {}
 
 func (x *PutEntityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[3]
+	mi := &file_engram_v1_graph_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -332,7 +405,7 @@ func (x *PutEntityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutEntityResponse.ProtoReflect.Descriptor instead.
 func (*PutEntityResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{3}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PutEntityResponse) GetId() string {
@@ -383,7 +456,7 @@ type GetEntityRequest struct {
 
 func (x *GetEntityRequest) Reset() {
 	*x = GetEntityRequest{}
-	mi := &file_engram_v1_graph_proto_msgTypes[4]
+	mi := &file_engram_v1_graph_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -395,7 +468,7 @@ func (x *GetEntityRequest) String() string {
 func (*GetEntityRequest) ProtoMessage() {}
 
 func (x *GetEntityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[4]
+	mi := &file_engram_v1_graph_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -408,7 +481,7 @@ func (x *GetEntityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEntityRequest.ProtoReflect.Descriptor instead.
 func (*GetEntityRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{4}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetEntityRequest) GetSpace() string {
@@ -442,7 +515,7 @@ type UpdateEntityRequest struct {
 
 func (x *UpdateEntityRequest) Reset() {
 	*x = UpdateEntityRequest{}
-	mi := &file_engram_v1_graph_proto_msgTypes[5]
+	mi := &file_engram_v1_graph_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -454,7 +527,7 @@ func (x *UpdateEntityRequest) String() string {
 func (*UpdateEntityRequest) ProtoMessage() {}
 
 func (x *UpdateEntityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[5]
+	mi := &file_engram_v1_graph_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -467,7 +540,7 @@ func (x *UpdateEntityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateEntityRequest.ProtoReflect.Descriptor instead.
 func (*UpdateEntityRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{5}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *UpdateEntityRequest) GetSpace() string {
@@ -513,7 +586,7 @@ type DeleteEntityRequest struct {
 
 func (x *DeleteEntityRequest) Reset() {
 	*x = DeleteEntityRequest{}
-	mi := &file_engram_v1_graph_proto_msgTypes[6]
+	mi := &file_engram_v1_graph_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -525,7 +598,7 @@ func (x *DeleteEntityRequest) String() string {
 func (*DeleteEntityRequest) ProtoMessage() {}
 
 func (x *DeleteEntityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[6]
+	mi := &file_engram_v1_graph_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -538,7 +611,7 @@ func (x *DeleteEntityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteEntityRequest.ProtoReflect.Descriptor instead.
 func (*DeleteEntityRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{6}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *DeleteEntityRequest) GetSpace() string {
@@ -573,7 +646,7 @@ type DeleteEntityResponse struct {
 
 func (x *DeleteEntityResponse) Reset() {
 	*x = DeleteEntityResponse{}
-	mi := &file_engram_v1_graph_proto_msgTypes[7]
+	mi := &file_engram_v1_graph_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -585,7 +658,7 @@ func (x *DeleteEntityResponse) String() string {
 func (*DeleteEntityResponse) ProtoMessage() {}
 
 func (x *DeleteEntityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[7]
+	mi := &file_engram_v1_graph_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -598,7 +671,7 @@ func (x *DeleteEntityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteEntityResponse.ProtoReflect.Descriptor instead.
 func (*DeleteEntityResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{7}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *DeleteEntityResponse) GetLsn() uint64 {
@@ -625,7 +698,7 @@ type ListEntitiesRequest struct {
 
 func (x *ListEntitiesRequest) Reset() {
 	*x = ListEntitiesRequest{}
-	mi := &file_engram_v1_graph_proto_msgTypes[8]
+	mi := &file_engram_v1_graph_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -637,7 +710,7 @@ func (x *ListEntitiesRequest) String() string {
 func (*ListEntitiesRequest) ProtoMessage() {}
 
 func (x *ListEntitiesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[8]
+	mi := &file_engram_v1_graph_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -650,7 +723,7 @@ func (x *ListEntitiesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntitiesRequest.ProtoReflect.Descriptor instead.
 func (*ListEntitiesRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{8}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListEntitiesRequest) GetSpace() string {
@@ -694,7 +767,7 @@ type ListEntitiesResponse struct {
 
 func (x *ListEntitiesResponse) Reset() {
 	*x = ListEntitiesResponse{}
-	mi := &file_engram_v1_graph_proto_msgTypes[9]
+	mi := &file_engram_v1_graph_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -706,7 +779,7 @@ func (x *ListEntitiesResponse) String() string {
 func (*ListEntitiesResponse) ProtoMessage() {}
 
 func (x *ListEntitiesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[9]
+	mi := &file_engram_v1_graph_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -719,7 +792,7 @@ func (x *ListEntitiesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntitiesResponse.ProtoReflect.Descriptor instead.
 func (*ListEntitiesResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{9}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListEntitiesResponse) GetEntities() []*Entity {
@@ -736,22 +809,25 @@ func (x *ListEntitiesResponse) GetNextPageToken() string {
 	return ""
 }
 
-// Makes one entity of several.
+// Makes one entity of several. The one that stays gets the names of the others as
+// aliases, the metadata that it has not, and their links.
 type MergeEntitiesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The space's name.
 	Space string `protobuf:"bytes,1,opt,name=space,proto3" json:"space,omitempty"`
-	// The entities that go.
+	// The entities that go, at most 100.
 	From []string `protobuf:"bytes,2,rep,name=from,proto3" json:"from,omitempty"`
 	// The entity that stays.
-	Into          string `protobuf:"bytes,3,opt,name=into,proto3" json:"into,omitempty"`
+	Into string `protobuf:"bytes,3,opt,name=into,proto3" json:"into,omitempty"`
+	// disk or process.
+	Durability    string `protobuf:"bytes,4,opt,name=durability,proto3" json:"durability,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MergeEntitiesRequest) Reset() {
 	*x = MergeEntitiesRequest{}
-	mi := &file_engram_v1_graph_proto_msgTypes[10]
+	mi := &file_engram_v1_graph_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -763,7 +839,7 @@ func (x *MergeEntitiesRequest) String() string {
 func (*MergeEntitiesRequest) ProtoMessage() {}
 
 func (x *MergeEntitiesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[10]
+	mi := &file_engram_v1_graph_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -776,7 +852,7 @@ func (x *MergeEntitiesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MergeEntitiesRequest.ProtoReflect.Descriptor instead.
 func (*MergeEntitiesRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{10}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *MergeEntitiesRequest) GetSpace() string {
@@ -800,20 +876,31 @@ func (x *MergeEntitiesRequest) GetInto() string {
 	return ""
 }
 
+func (x *MergeEntitiesRequest) GetDurability() string {
+	if x != nil {
+		return x.Durability
+	}
+	return ""
+}
+
 // What became of a merge.
 type MergeEntitiesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The entity that stays.
 	Entity *Entity `protobuf:"bytes,1,opt,name=entity,proto3" json:"entity,omitempty"`
-	// Of the journal record.
-	Lsn           uint64 `protobuf:"varint,2,opt,name=lsn,proto3" json:"lsn,omitempty"`
+	// Of the newest journal record.
+	Lsn uint64 `protobuf:"varint,2,opt,name=lsn,proto3" json:"lsn,omitempty"`
+	// By which the merge can be undone.
+	Merge uint64 `protobuf:"varint,3,opt,name=merge,proto3" json:"merge,omitempty"`
+	// How many links were moved.
+	Links         uint32 `protobuf:"varint,4,opt,name=links,proto3" json:"links,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MergeEntitiesResponse) Reset() {
 	*x = MergeEntitiesResponse{}
-	mi := &file_engram_v1_graph_proto_msgTypes[11]
+	mi := &file_engram_v1_graph_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -825,7 +912,7 @@ func (x *MergeEntitiesResponse) String() string {
 func (*MergeEntitiesResponse) ProtoMessage() {}
 
 func (x *MergeEntitiesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[11]
+	mi := &file_engram_v1_graph_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -838,7 +925,7 @@ func (x *MergeEntitiesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MergeEntitiesResponse.ProtoReflect.Descriptor instead.
 func (*MergeEntitiesResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{11}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *MergeEntitiesResponse) GetEntity() *Entity {
@@ -851,6 +938,166 @@ func (x *MergeEntitiesResponse) GetEntity() *Entity {
 func (x *MergeEntitiesResponse) GetLsn() uint64 {
 	if x != nil {
 		return x.Lsn
+	}
+	return 0
+}
+
+func (x *MergeEntitiesResponse) GetMerge() uint64 {
+	if x != nil {
+		return x.Merge
+	}
+	return 0
+}
+
+func (x *MergeEntitiesResponse) GetLinks() uint32 {
+	if x != nil {
+		return x.Links
+	}
+	return 0
+}
+
+// Takes a merge of entities back. What was linked or changed since stays.
+type UnmergeEntitiesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The space's name.
+	Space string `protobuf:"bytes,1,opt,name=space,proto3" json:"space,omitempty"`
+	// The entity that stayed, or one that went.
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// Which merge; of an entity that went it may be left out.
+	Merge uint64 `protobuf:"varint,3,opt,name=merge,proto3" json:"merge,omitempty"`
+	// disk or process.
+	Durability    string `protobuf:"bytes,4,opt,name=durability,proto3" json:"durability,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnmergeEntitiesRequest) Reset() {
+	*x = UnmergeEntitiesRequest{}
+	mi := &file_engram_v1_graph_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnmergeEntitiesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnmergeEntitiesRequest) ProtoMessage() {}
+
+func (x *UnmergeEntitiesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engram_v1_graph_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnmergeEntitiesRequest.ProtoReflect.Descriptor instead.
+func (*UnmergeEntitiesRequest) Descriptor() ([]byte, []int) {
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *UnmergeEntitiesRequest) GetSpace() string {
+	if x != nil {
+		return x.Space
+	}
+	return ""
+}
+
+func (x *UnmergeEntitiesRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *UnmergeEntitiesRequest) GetMerge() uint64 {
+	if x != nil {
+		return x.Merge
+	}
+	return 0
+}
+
+func (x *UnmergeEntitiesRequest) GetDurability() string {
+	if x != nil {
+		return x.Durability
+	}
+	return ""
+}
+
+// What became of the undo of a merge.
+type UnmergeEntitiesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The entity that stayed.
+	Entity *Entity `protobuf:"bytes,1,opt,name=entity,proto3" json:"entity,omitempty"`
+	// Of the newest journal record.
+	Lsn uint64 `protobuf:"varint,2,opt,name=lsn,proto3" json:"lsn,omitempty"`
+	// The entities that stand again.
+	Restored []string `protobuf:"bytes,3,rep,name=restored,proto3" json:"restored,omitempty"`
+	// How many links were moved back.
+	Links         uint32 `protobuf:"varint,4,opt,name=links,proto3" json:"links,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnmergeEntitiesResponse) Reset() {
+	*x = UnmergeEntitiesResponse{}
+	mi := &file_engram_v1_graph_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnmergeEntitiesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnmergeEntitiesResponse) ProtoMessage() {}
+
+func (x *UnmergeEntitiesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_engram_v1_graph_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnmergeEntitiesResponse.ProtoReflect.Descriptor instead.
+func (*UnmergeEntitiesResponse) Descriptor() ([]byte, []int) {
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *UnmergeEntitiesResponse) GetEntity() *Entity {
+	if x != nil {
+		return x.Entity
+	}
+	return nil
+}
+
+func (x *UnmergeEntitiesResponse) GetLsn() uint64 {
+	if x != nil {
+		return x.Lsn
+	}
+	return 0
+}
+
+func (x *UnmergeEntitiesResponse) GetRestored() []string {
+	if x != nil {
+		return x.Restored
+	}
+	return nil
+}
+
+func (x *UnmergeEntitiesResponse) GetLinks() uint32 {
+	if x != nil {
+		return x.Links
 	}
 	return 0
 }
@@ -878,7 +1125,7 @@ type LinkInput struct {
 
 func (x *LinkInput) Reset() {
 	*x = LinkInput{}
-	mi := &file_engram_v1_graph_proto_msgTypes[12]
+	mi := &file_engram_v1_graph_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -890,7 +1137,7 @@ func (x *LinkInput) String() string {
 func (*LinkInput) ProtoMessage() {}
 
 func (x *LinkInput) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[12]
+	mi := &file_engram_v1_graph_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -903,7 +1150,7 @@ func (x *LinkInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkInput.ProtoReflect.Descriptor instead.
 func (*LinkInput) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{12}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *LinkInput) GetId() string {
@@ -986,7 +1233,7 @@ type Link struct {
 
 func (x *Link) Reset() {
 	*x = Link{}
-	mi := &file_engram_v1_graph_proto_msgTypes[13]
+	mi := &file_engram_v1_graph_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -998,7 +1245,7 @@ func (x *Link) String() string {
 func (*Link) ProtoMessage() {}
 
 func (x *Link) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[13]
+	mi := &file_engram_v1_graph_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1011,7 +1258,7 @@ func (x *Link) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Link.ProtoReflect.Descriptor instead.
 func (*Link) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{13}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Link) GetId() string {
@@ -1106,7 +1353,7 @@ type CreateLinkRequest struct {
 
 func (x *CreateLinkRequest) Reset() {
 	*x = CreateLinkRequest{}
-	mi := &file_engram_v1_graph_proto_msgTypes[14]
+	mi := &file_engram_v1_graph_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1118,7 +1365,7 @@ func (x *CreateLinkRequest) String() string {
 func (*CreateLinkRequest) ProtoMessage() {}
 
 func (x *CreateLinkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[14]
+	mi := &file_engram_v1_graph_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1131,7 +1378,7 @@ func (x *CreateLinkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateLinkRequest.ProtoReflect.Descriptor instead.
 func (*CreateLinkRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{14}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CreateLinkRequest) GetSpace() string {
@@ -1174,7 +1421,7 @@ type CreateLinkResponse struct {
 
 func (x *CreateLinkResponse) Reset() {
 	*x = CreateLinkResponse{}
-	mi := &file_engram_v1_graph_proto_msgTypes[15]
+	mi := &file_engram_v1_graph_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1186,7 +1433,7 @@ func (x *CreateLinkResponse) String() string {
 func (*CreateLinkResponse) ProtoMessage() {}
 
 func (x *CreateLinkResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[15]
+	mi := &file_engram_v1_graph_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1199,7 +1446,7 @@ func (x *CreateLinkResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateLinkResponse.ProtoReflect.Descriptor instead.
 func (*CreateLinkResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{15}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CreateLinkResponse) GetId() string {
@@ -1254,7 +1501,7 @@ type CreateLinksRequest struct {
 
 func (x *CreateLinksRequest) Reset() {
 	*x = CreateLinksRequest{}
-	mi := &file_engram_v1_graph_proto_msgTypes[16]
+	mi := &file_engram_v1_graph_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1266,7 +1513,7 @@ func (x *CreateLinksRequest) String() string {
 func (*CreateLinksRequest) ProtoMessage() {}
 
 func (x *CreateLinksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[16]
+	mi := &file_engram_v1_graph_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1279,7 +1526,7 @@ func (x *CreateLinksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateLinksRequest.ProtoReflect.Descriptor instead.
 func (*CreateLinksRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{16}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CreateLinksRequest) GetSpace() string {
@@ -1325,7 +1572,7 @@ type CreateLinksResponse struct {
 
 func (x *CreateLinksResponse) Reset() {
 	*x = CreateLinksResponse{}
-	mi := &file_engram_v1_graph_proto_msgTypes[17]
+	mi := &file_engram_v1_graph_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1337,7 +1584,7 @@ func (x *CreateLinksResponse) String() string {
 func (*CreateLinksResponse) ProtoMessage() {}
 
 func (x *CreateLinksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[17]
+	mi := &file_engram_v1_graph_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1350,7 +1597,7 @@ func (x *CreateLinksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateLinksResponse.ProtoReflect.Descriptor instead.
 func (*CreateLinksResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{17}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CreateLinksResponse) GetResults() []*LinkResult {
@@ -1393,7 +1640,7 @@ type LinkResult struct {
 
 func (x *LinkResult) Reset() {
 	*x = LinkResult{}
-	mi := &file_engram_v1_graph_proto_msgTypes[18]
+	mi := &file_engram_v1_graph_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1405,7 +1652,7 @@ func (x *LinkResult) String() string {
 func (*LinkResult) ProtoMessage() {}
 
 func (x *LinkResult) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[18]
+	mi := &file_engram_v1_graph_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1418,7 +1665,7 @@ func (x *LinkResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkResult.ProtoReflect.Descriptor instead.
 func (*LinkResult) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{18}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *LinkResult) GetIndex() uint32 {
@@ -1469,7 +1716,7 @@ type GetLinkRequest struct {
 
 func (x *GetLinkRequest) Reset() {
 	*x = GetLinkRequest{}
-	mi := &file_engram_v1_graph_proto_msgTypes[19]
+	mi := &file_engram_v1_graph_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1481,7 +1728,7 @@ func (x *GetLinkRequest) String() string {
 func (*GetLinkRequest) ProtoMessage() {}
 
 func (x *GetLinkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[19]
+	mi := &file_engram_v1_graph_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1494,7 +1741,7 @@ func (x *GetLinkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLinkRequest.ProtoReflect.Descriptor instead.
 func (*GetLinkRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{19}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetLinkRequest) GetSpace() string {
@@ -1528,7 +1775,7 @@ type UpdateLinkRequest struct {
 
 func (x *UpdateLinkRequest) Reset() {
 	*x = UpdateLinkRequest{}
-	mi := &file_engram_v1_graph_proto_msgTypes[20]
+	mi := &file_engram_v1_graph_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1540,7 +1787,7 @@ func (x *UpdateLinkRequest) String() string {
 func (*UpdateLinkRequest) ProtoMessage() {}
 
 func (x *UpdateLinkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[20]
+	mi := &file_engram_v1_graph_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1553,7 +1800,7 @@ func (x *UpdateLinkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateLinkRequest.ProtoReflect.Descriptor instead.
 func (*UpdateLinkRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{20}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *UpdateLinkRequest) GetSpace() string {
@@ -1599,7 +1846,7 @@ type DeleteLinkRequest struct {
 
 func (x *DeleteLinkRequest) Reset() {
 	*x = DeleteLinkRequest{}
-	mi := &file_engram_v1_graph_proto_msgTypes[21]
+	mi := &file_engram_v1_graph_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1611,7 +1858,7 @@ func (x *DeleteLinkRequest) String() string {
 func (*DeleteLinkRequest) ProtoMessage() {}
 
 func (x *DeleteLinkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[21]
+	mi := &file_engram_v1_graph_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1624,7 +1871,7 @@ func (x *DeleteLinkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteLinkRequest.ProtoReflect.Descriptor instead.
 func (*DeleteLinkRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{21}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DeleteLinkRequest) GetSpace() string {
@@ -1659,7 +1906,7 @@ type DeleteLinkResponse struct {
 
 func (x *DeleteLinkResponse) Reset() {
 	*x = DeleteLinkResponse{}
-	mi := &file_engram_v1_graph_proto_msgTypes[22]
+	mi := &file_engram_v1_graph_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1671,7 +1918,7 @@ func (x *DeleteLinkResponse) String() string {
 func (*DeleteLinkResponse) ProtoMessage() {}
 
 func (x *DeleteLinkResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[22]
+	mi := &file_engram_v1_graph_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1684,7 +1931,7 @@ func (x *DeleteLinkResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteLinkResponse.ProtoReflect.Descriptor instead.
 func (*DeleteLinkResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{22}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *DeleteLinkResponse) GetLsn() uint64 {
@@ -1719,7 +1966,7 @@ type ListMemoryLinksRequest struct {
 
 func (x *ListMemoryLinksRequest) Reset() {
 	*x = ListMemoryLinksRequest{}
-	mi := &file_engram_v1_graph_proto_msgTypes[23]
+	mi := &file_engram_v1_graph_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1731,7 +1978,7 @@ func (x *ListMemoryLinksRequest) String() string {
 func (*ListMemoryLinksRequest) ProtoMessage() {}
 
 func (x *ListMemoryLinksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[23]
+	mi := &file_engram_v1_graph_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1744,7 +1991,7 @@ func (x *ListMemoryLinksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMemoryLinksRequest.ProtoReflect.Descriptor instead.
 func (*ListMemoryLinksRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{23}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListMemoryLinksRequest) GetSpace() string {
@@ -1816,7 +2063,7 @@ type ListMemoryLinksResponse struct {
 
 func (x *ListMemoryLinksResponse) Reset() {
 	*x = ListMemoryLinksResponse{}
-	mi := &file_engram_v1_graph_proto_msgTypes[24]
+	mi := &file_engram_v1_graph_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1828,7 +2075,7 @@ func (x *ListMemoryLinksResponse) String() string {
 func (*ListMemoryLinksResponse) ProtoMessage() {}
 
 func (x *ListMemoryLinksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[24]
+	mi := &file_engram_v1_graph_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1841,7 +2088,7 @@ func (x *ListMemoryLinksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMemoryLinksResponse.ProtoReflect.Descriptor instead.
 func (*ListMemoryLinksResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{24}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListMemoryLinksResponse) GetLinks() []*Link {
@@ -1883,7 +2130,7 @@ type ListEntityLinksRequest struct {
 
 func (x *ListEntityLinksRequest) Reset() {
 	*x = ListEntityLinksRequest{}
-	mi := &file_engram_v1_graph_proto_msgTypes[25]
+	mi := &file_engram_v1_graph_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1895,7 +2142,7 @@ func (x *ListEntityLinksRequest) String() string {
 func (*ListEntityLinksRequest) ProtoMessage() {}
 
 func (x *ListEntityLinksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[25]
+	mi := &file_engram_v1_graph_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1908,7 +2155,7 @@ func (x *ListEntityLinksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntityLinksRequest.ProtoReflect.Descriptor instead.
 func (*ListEntityLinksRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{25}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListEntityLinksRequest) GetSpace() string {
@@ -1980,7 +2227,7 @@ type ListEntityLinksResponse struct {
 
 func (x *ListEntityLinksResponse) Reset() {
 	*x = ListEntityLinksResponse{}
-	mi := &file_engram_v1_graph_proto_msgTypes[26]
+	mi := &file_engram_v1_graph_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1992,7 +2239,7 @@ func (x *ListEntityLinksResponse) String() string {
 func (*ListEntityLinksResponse) ProtoMessage() {}
 
 func (x *ListEntityLinksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[26]
+	mi := &file_engram_v1_graph_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2005,7 +2252,7 @@ func (x *ListEntityLinksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntityLinksResponse.ProtoReflect.Descriptor instead.
 func (*ListEntityLinksResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{26}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListEntityLinksResponse) GetLinks() []*Link {
@@ -2086,7 +2333,7 @@ type SpreadRequest struct {
 
 func (x *SpreadRequest) Reset() {
 	*x = SpreadRequest{}
-	mi := &file_engram_v1_graph_proto_msgTypes[27]
+	mi := &file_engram_v1_graph_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2098,7 +2345,7 @@ func (x *SpreadRequest) String() string {
 func (*SpreadRequest) ProtoMessage() {}
 
 func (x *SpreadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[27]
+	mi := &file_engram_v1_graph_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2111,7 +2358,7 @@ func (x *SpreadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpreadRequest.ProtoReflect.Descriptor instead.
 func (*SpreadRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{27}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SpreadRequest) GetSpace() string {
@@ -2309,7 +2556,7 @@ type SpreadSeed struct {
 
 func (x *SpreadSeed) Reset() {
 	*x = SpreadSeed{}
-	mi := &file_engram_v1_graph_proto_msgTypes[28]
+	mi := &file_engram_v1_graph_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2321,7 +2568,7 @@ func (x *SpreadSeed) String() string {
 func (*SpreadSeed) ProtoMessage() {}
 
 func (x *SpreadSeed) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[28]
+	mi := &file_engram_v1_graph_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2334,7 +2581,7 @@ func (x *SpreadSeed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpreadSeed.ProtoReflect.Descriptor instead.
 func (*SpreadSeed) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{28}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SpreadSeed) GetId() string {
@@ -2364,7 +2611,7 @@ type SpreadFlow struct {
 
 func (x *SpreadFlow) Reset() {
 	*x = SpreadFlow{}
-	mi := &file_engram_v1_graph_proto_msgTypes[29]
+	mi := &file_engram_v1_graph_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2376,7 +2623,7 @@ func (x *SpreadFlow) String() string {
 func (*SpreadFlow) ProtoMessage() {}
 
 func (x *SpreadFlow) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[29]
+	mi := &file_engram_v1_graph_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2389,7 +2636,7 @@ func (x *SpreadFlow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpreadFlow.ProtoReflect.Descriptor instead.
 func (*SpreadFlow) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{29}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SpreadFlow) GetOut() float64 {
@@ -2430,7 +2677,7 @@ type SpreadResponse struct {
 
 func (x *SpreadResponse) Reset() {
 	*x = SpreadResponse{}
-	mi := &file_engram_v1_graph_proto_msgTypes[30]
+	mi := &file_engram_v1_graph_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2442,7 +2689,7 @@ func (x *SpreadResponse) String() string {
 func (*SpreadResponse) ProtoMessage() {}
 
 func (x *SpreadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[30]
+	mi := &file_engram_v1_graph_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2455,7 +2702,7 @@ func (x *SpreadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpreadResponse.ProtoReflect.Descriptor instead.
 func (*SpreadResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{30}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SpreadResponse) GetNodes() []*ActiveNode {
@@ -2530,7 +2777,7 @@ type ActiveNode struct {
 
 func (x *ActiveNode) Reset() {
 	*x = ActiveNode{}
-	mi := &file_engram_v1_graph_proto_msgTypes[31]
+	mi := &file_engram_v1_graph_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2542,7 +2789,7 @@ func (x *ActiveNode) String() string {
 func (*ActiveNode) ProtoMessage() {}
 
 func (x *ActiveNode) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[31]
+	mi := &file_engram_v1_graph_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2555,7 +2802,7 @@ func (x *ActiveNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActiveNode.ProtoReflect.Descriptor instead.
 func (*ActiveNode) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{31}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ActiveNode) GetId() string {
@@ -2622,7 +2869,7 @@ type SpreadPath struct {
 
 func (x *SpreadPath) Reset() {
 	*x = SpreadPath{}
-	mi := &file_engram_v1_graph_proto_msgTypes[32]
+	mi := &file_engram_v1_graph_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2634,7 +2881,7 @@ func (x *SpreadPath) String() string {
 func (*SpreadPath) ProtoMessage() {}
 
 func (x *SpreadPath) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[32]
+	mi := &file_engram_v1_graph_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2647,7 +2894,7 @@ func (x *SpreadPath) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpreadPath.ProtoReflect.Descriptor instead.
 func (*SpreadPath) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{32}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *SpreadPath) GetSeed() string {
@@ -2699,7 +2946,7 @@ type SpreadStep struct {
 
 func (x *SpreadStep) Reset() {
 	*x = SpreadStep{}
-	mi := &file_engram_v1_graph_proto_msgTypes[33]
+	mi := &file_engram_v1_graph_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2711,7 +2958,7 @@ func (x *SpreadStep) String() string {
 func (*SpreadStep) ProtoMessage() {}
 
 func (x *SpreadStep) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[33]
+	mi := &file_engram_v1_graph_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2724,7 +2971,7 @@ func (x *SpreadStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpreadStep.ProtoReflect.Descriptor instead.
 func (*SpreadStep) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{33}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SpreadStep) GetLink() string {
@@ -2807,7 +3054,7 @@ type MatchRequest struct {
 
 func (x *MatchRequest) Reset() {
 	*x = MatchRequest{}
-	mi := &file_engram_v1_graph_proto_msgTypes[34]
+	mi := &file_engram_v1_graph_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2819,7 +3066,7 @@ func (x *MatchRequest) String() string {
 func (*MatchRequest) ProtoMessage() {}
 
 func (x *MatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[34]
+	mi := &file_engram_v1_graph_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2832,7 +3079,7 @@ func (x *MatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MatchRequest.ProtoReflect.Descriptor instead.
 func (*MatchRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{34}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *MatchRequest) GetSpace() string {
@@ -2876,7 +3123,7 @@ type MatchResponse struct {
 
 func (x *MatchResponse) Reset() {
 	*x = MatchResponse{}
-	mi := &file_engram_v1_graph_proto_msgTypes[35]
+	mi := &file_engram_v1_graph_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2888,7 +3135,7 @@ func (x *MatchResponse) String() string {
 func (*MatchResponse) ProtoMessage() {}
 
 func (x *MatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[35]
+	mi := &file_engram_v1_graph_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2901,7 +3148,7 @@ func (x *MatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MatchResponse.ProtoReflect.Descriptor instead.
 func (*MatchResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{35}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *MatchResponse) GetMatches() []*structpb.Struct {
@@ -2933,7 +3180,7 @@ type QueryRequest struct {
 
 func (x *QueryRequest) Reset() {
 	*x = QueryRequest{}
-	mi := &file_engram_v1_graph_proto_msgTypes[36]
+	mi := &file_engram_v1_graph_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2945,7 +3192,7 @@ func (x *QueryRequest) String() string {
 func (*QueryRequest) ProtoMessage() {}
 
 func (x *QueryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[36]
+	mi := &file_engram_v1_graph_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2958,7 +3205,7 @@ func (x *QueryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryRequest.ProtoReflect.Descriptor instead.
 func (*QueryRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{36}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *QueryRequest) GetSpace() string {
@@ -2995,7 +3242,7 @@ type QueryResponse struct {
 
 func (x *QueryResponse) Reset() {
 	*x = QueryResponse{}
-	mi := &file_engram_v1_graph_proto_msgTypes[37]
+	mi := &file_engram_v1_graph_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3007,7 +3254,7 @@ func (x *QueryResponse) String() string {
 func (*QueryResponse) ProtoMessage() {}
 
 func (x *QueryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[37]
+	mi := &file_engram_v1_graph_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3020,7 +3267,7 @@ func (x *QueryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryResponse.ProtoReflect.Descriptor instead.
 func (*QueryResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{37}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *QueryResponse) GetRows() []*structpb.Struct {
@@ -3046,7 +3293,7 @@ const file_engram_v1_graph_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x18\n" +
 	"\aaliases\x18\x03 \x03(\tR\aaliases\x123\n" +
-	"\bmetadata\x18\x04 \x01(\v2\x17.google.protobuf.StructR\bmetadata\"\x88\x02\n" +
+	"\bmetadata\x18\x04 \x01(\v2\x17.google.protobuf.StructR\bmetadata\"\xb9\x02\n" +
 	"\x06Entity\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -3056,7 +3303,13 @@ const file_engram_v1_graph_proto_rawDesc = "" +
 	"\aversion\x18\x06 \x01(\rR\aversion\x127\n" +
 	"\tstored_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bstoredAt\x12\x10\n" +
 	"\x03lsn\x18\b \x01(\x04R\x03lsn\x12\x12\n" +
-	"\x04kind\x18\t \x01(\tR\x04kind\"\x88\x01\n" +
+	"\x04kind\x18\t \x01(\tR\x04kind\x12/\n" +
+	"\x06merged\x18\n" +
+	" \x03(\v2\x17.engram.v1.MergedEntityR\x06merged\"H\n" +
+	"\fMergedEntity\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x05merge\x18\x03 \x01(\x04R\x05merge\"\x88\x01\n" +
 	"\x10PutEntityRequest\x12\x14\n" +
 	"\x05space\x18\x01 \x01(\tR\x05space\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12.\n" +
@@ -3098,14 +3351,31 @@ const file_engram_v1_graph_proto_rawDesc = "" +
 	"_page_size\"m\n" +
 	"\x14ListEntitiesResponse\x12-\n" +
 	"\bentities\x18\x01 \x03(\v2\x11.engram.v1.EntityR\bentities\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"T\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"t\n" +
 	"\x14MergeEntitiesRequest\x12\x14\n" +
 	"\x05space\x18\x01 \x01(\tR\x05space\x12\x12\n" +
 	"\x04from\x18\x02 \x03(\tR\x04from\x12\x12\n" +
-	"\x04into\x18\x03 \x01(\tR\x04into\"T\n" +
+	"\x04into\x18\x03 \x01(\tR\x04into\x12\x1e\n" +
+	"\n" +
+	"durability\x18\x04 \x01(\tR\n" +
+	"durability\"\x80\x01\n" +
 	"\x15MergeEntitiesResponse\x12)\n" +
 	"\x06entity\x18\x01 \x01(\v2\x11.engram.v1.EntityR\x06entity\x12\x10\n" +
-	"\x03lsn\x18\x02 \x01(\x04R\x03lsn\"\xdc\x01\n" +
+	"\x03lsn\x18\x02 \x01(\x04R\x03lsn\x12\x14\n" +
+	"\x05merge\x18\x03 \x01(\x04R\x05merge\x12\x14\n" +
+	"\x05links\x18\x04 \x01(\rR\x05links\"t\n" +
+	"\x16UnmergeEntitiesRequest\x12\x14\n" +
+	"\x05space\x18\x01 \x01(\tR\x05space\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x14\n" +
+	"\x05merge\x18\x03 \x01(\x04R\x05merge\x12\x1e\n" +
+	"\n" +
+	"durability\x18\x04 \x01(\tR\n" +
+	"durability\"\x88\x01\n" +
+	"\x17UnmergeEntitiesResponse\x12)\n" +
+	"\x06entity\x18\x01 \x01(\v2\x11.engram.v1.EntityR\x06entity\x12\x10\n" +
+	"\x03lsn\x18\x02 \x01(\x04R\x03lsn\x12\x1a\n" +
+	"\brestored\x18\x03 \x03(\tR\brestored\x12\x14\n" +
+	"\x05links\x18\x04 \x01(\rR\x05links\"\xdc\x01\n" +
 	"\tLinkInput\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\tR\x04from\x12\x0e\n" +
@@ -3328,101 +3598,106 @@ func file_engram_v1_graph_proto_rawDescGZIP() []byte {
 	return file_engram_v1_graph_proto_rawDescData
 }
 
-var file_engram_v1_graph_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_engram_v1_graph_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_engram_v1_graph_proto_goTypes = []any{
 	(*EntityInput)(nil),             // 0: engram.v1.EntityInput
 	(*Entity)(nil),                  // 1: engram.v1.Entity
-	(*PutEntityRequest)(nil),        // 2: engram.v1.PutEntityRequest
-	(*PutEntityResponse)(nil),       // 3: engram.v1.PutEntityResponse
-	(*GetEntityRequest)(nil),        // 4: engram.v1.GetEntityRequest
-	(*UpdateEntityRequest)(nil),     // 5: engram.v1.UpdateEntityRequest
-	(*DeleteEntityRequest)(nil),     // 6: engram.v1.DeleteEntityRequest
-	(*DeleteEntityResponse)(nil),    // 7: engram.v1.DeleteEntityResponse
-	(*ListEntitiesRequest)(nil),     // 8: engram.v1.ListEntitiesRequest
-	(*ListEntitiesResponse)(nil),    // 9: engram.v1.ListEntitiesResponse
-	(*MergeEntitiesRequest)(nil),    // 10: engram.v1.MergeEntitiesRequest
-	(*MergeEntitiesResponse)(nil),   // 11: engram.v1.MergeEntitiesResponse
-	(*LinkInput)(nil),               // 12: engram.v1.LinkInput
-	(*Link)(nil),                    // 13: engram.v1.Link
-	(*CreateLinkRequest)(nil),       // 14: engram.v1.CreateLinkRequest
-	(*CreateLinkResponse)(nil),      // 15: engram.v1.CreateLinkResponse
-	(*CreateLinksRequest)(nil),      // 16: engram.v1.CreateLinksRequest
-	(*CreateLinksResponse)(nil),     // 17: engram.v1.CreateLinksResponse
-	(*LinkResult)(nil),              // 18: engram.v1.LinkResult
-	(*GetLinkRequest)(nil),          // 19: engram.v1.GetLinkRequest
-	(*UpdateLinkRequest)(nil),       // 20: engram.v1.UpdateLinkRequest
-	(*DeleteLinkRequest)(nil),       // 21: engram.v1.DeleteLinkRequest
-	(*DeleteLinkResponse)(nil),      // 22: engram.v1.DeleteLinkResponse
-	(*ListMemoryLinksRequest)(nil),  // 23: engram.v1.ListMemoryLinksRequest
-	(*ListMemoryLinksResponse)(nil), // 24: engram.v1.ListMemoryLinksResponse
-	(*ListEntityLinksRequest)(nil),  // 25: engram.v1.ListEntityLinksRequest
-	(*ListEntityLinksResponse)(nil), // 26: engram.v1.ListEntityLinksResponse
-	(*SpreadRequest)(nil),           // 27: engram.v1.SpreadRequest
-	(*SpreadSeed)(nil),              // 28: engram.v1.SpreadSeed
-	(*SpreadFlow)(nil),              // 29: engram.v1.SpreadFlow
-	(*SpreadResponse)(nil),          // 30: engram.v1.SpreadResponse
-	(*ActiveNode)(nil),              // 31: engram.v1.ActiveNode
-	(*SpreadPath)(nil),              // 32: engram.v1.SpreadPath
-	(*SpreadStep)(nil),              // 33: engram.v1.SpreadStep
-	(*MatchRequest)(nil),            // 34: engram.v1.MatchRequest
-	(*MatchResponse)(nil),           // 35: engram.v1.MatchResponse
-	(*QueryRequest)(nil),            // 36: engram.v1.QueryRequest
-	(*QueryResponse)(nil),           // 37: engram.v1.QueryResponse
-	nil,                             // 38: engram.v1.SpreadRequest.FlowsEntry
-	nil,                             // 39: engram.v1.SpreadResponse.TookEntry
-	(*structpb.Struct)(nil),         // 40: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil),   // 41: google.protobuf.Timestamp
-	(*TimeRange)(nil),               // 42: engram.v1.TimeRange
-	(*Error)(nil),                   // 43: engram.v1.Error
-	(*PlaceFilter)(nil),             // 44: engram.v1.PlaceFilter
-	(*durationpb.Duration)(nil),     // 45: google.protobuf.Duration
+	(*MergedEntity)(nil),            // 2: engram.v1.MergedEntity
+	(*PutEntityRequest)(nil),        // 3: engram.v1.PutEntityRequest
+	(*PutEntityResponse)(nil),       // 4: engram.v1.PutEntityResponse
+	(*GetEntityRequest)(nil),        // 5: engram.v1.GetEntityRequest
+	(*UpdateEntityRequest)(nil),     // 6: engram.v1.UpdateEntityRequest
+	(*DeleteEntityRequest)(nil),     // 7: engram.v1.DeleteEntityRequest
+	(*DeleteEntityResponse)(nil),    // 8: engram.v1.DeleteEntityResponse
+	(*ListEntitiesRequest)(nil),     // 9: engram.v1.ListEntitiesRequest
+	(*ListEntitiesResponse)(nil),    // 10: engram.v1.ListEntitiesResponse
+	(*MergeEntitiesRequest)(nil),    // 11: engram.v1.MergeEntitiesRequest
+	(*MergeEntitiesResponse)(nil),   // 12: engram.v1.MergeEntitiesResponse
+	(*UnmergeEntitiesRequest)(nil),  // 13: engram.v1.UnmergeEntitiesRequest
+	(*UnmergeEntitiesResponse)(nil), // 14: engram.v1.UnmergeEntitiesResponse
+	(*LinkInput)(nil),               // 15: engram.v1.LinkInput
+	(*Link)(nil),                    // 16: engram.v1.Link
+	(*CreateLinkRequest)(nil),       // 17: engram.v1.CreateLinkRequest
+	(*CreateLinkResponse)(nil),      // 18: engram.v1.CreateLinkResponse
+	(*CreateLinksRequest)(nil),      // 19: engram.v1.CreateLinksRequest
+	(*CreateLinksResponse)(nil),     // 20: engram.v1.CreateLinksResponse
+	(*LinkResult)(nil),              // 21: engram.v1.LinkResult
+	(*GetLinkRequest)(nil),          // 22: engram.v1.GetLinkRequest
+	(*UpdateLinkRequest)(nil),       // 23: engram.v1.UpdateLinkRequest
+	(*DeleteLinkRequest)(nil),       // 24: engram.v1.DeleteLinkRequest
+	(*DeleteLinkResponse)(nil),      // 25: engram.v1.DeleteLinkResponse
+	(*ListMemoryLinksRequest)(nil),  // 26: engram.v1.ListMemoryLinksRequest
+	(*ListMemoryLinksResponse)(nil), // 27: engram.v1.ListMemoryLinksResponse
+	(*ListEntityLinksRequest)(nil),  // 28: engram.v1.ListEntityLinksRequest
+	(*ListEntityLinksResponse)(nil), // 29: engram.v1.ListEntityLinksResponse
+	(*SpreadRequest)(nil),           // 30: engram.v1.SpreadRequest
+	(*SpreadSeed)(nil),              // 31: engram.v1.SpreadSeed
+	(*SpreadFlow)(nil),              // 32: engram.v1.SpreadFlow
+	(*SpreadResponse)(nil),          // 33: engram.v1.SpreadResponse
+	(*ActiveNode)(nil),              // 34: engram.v1.ActiveNode
+	(*SpreadPath)(nil),              // 35: engram.v1.SpreadPath
+	(*SpreadStep)(nil),              // 36: engram.v1.SpreadStep
+	(*MatchRequest)(nil),            // 37: engram.v1.MatchRequest
+	(*MatchResponse)(nil),           // 38: engram.v1.MatchResponse
+	(*QueryRequest)(nil),            // 39: engram.v1.QueryRequest
+	(*QueryResponse)(nil),           // 40: engram.v1.QueryResponse
+	nil,                             // 41: engram.v1.SpreadRequest.FlowsEntry
+	nil,                             // 42: engram.v1.SpreadResponse.TookEntry
+	(*structpb.Struct)(nil),         // 43: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil),   // 44: google.protobuf.Timestamp
+	(*TimeRange)(nil),               // 45: engram.v1.TimeRange
+	(*Error)(nil),                   // 46: engram.v1.Error
+	(*PlaceFilter)(nil),             // 47: engram.v1.PlaceFilter
+	(*durationpb.Duration)(nil),     // 48: google.protobuf.Duration
 }
 var file_engram_v1_graph_proto_depIdxs = []int32{
-	40, // 0: engram.v1.EntityInput.metadata:type_name -> google.protobuf.Struct
-	40, // 1: engram.v1.Entity.metadata:type_name -> google.protobuf.Struct
-	41, // 2: engram.v1.Entity.stored_at:type_name -> google.protobuf.Timestamp
-	0,  // 3: engram.v1.PutEntityRequest.entity:type_name -> engram.v1.EntityInput
-	41, // 4: engram.v1.PutEntityResponse.stored_at:type_name -> google.protobuf.Timestamp
-	40, // 5: engram.v1.UpdateEntityRequest.patch:type_name -> google.protobuf.Struct
-	1,  // 6: engram.v1.ListEntitiesResponse.entities:type_name -> engram.v1.Entity
-	1,  // 7: engram.v1.MergeEntitiesResponse.entity:type_name -> engram.v1.Entity
-	40, // 8: engram.v1.LinkInput.metadata:type_name -> google.protobuf.Struct
-	42, // 9: engram.v1.LinkInput.valid:type_name -> engram.v1.TimeRange
-	40, // 10: engram.v1.Link.metadata:type_name -> google.protobuf.Struct
-	42, // 11: engram.v1.Link.valid:type_name -> engram.v1.TimeRange
-	41, // 12: engram.v1.Link.stored_at:type_name -> google.protobuf.Timestamp
-	12, // 13: engram.v1.CreateLinkRequest.link:type_name -> engram.v1.LinkInput
-	41, // 14: engram.v1.CreateLinkResponse.stored_at:type_name -> google.protobuf.Timestamp
-	12, // 15: engram.v1.CreateLinksRequest.links:type_name -> engram.v1.LinkInput
-	18, // 16: engram.v1.CreateLinksResponse.results:type_name -> engram.v1.LinkResult
-	43, // 17: engram.v1.LinkResult.error:type_name -> engram.v1.Error
-	40, // 18: engram.v1.UpdateLinkRequest.patch:type_name -> google.protobuf.Struct
-	41, // 19: engram.v1.ListMemoryLinksRequest.as_of:type_name -> google.protobuf.Timestamp
-	13, // 20: engram.v1.ListMemoryLinksResponse.links:type_name -> engram.v1.Link
-	41, // 21: engram.v1.ListEntityLinksRequest.as_of:type_name -> google.protobuf.Timestamp
-	13, // 22: engram.v1.ListEntityLinksResponse.links:type_name -> engram.v1.Link
-	28, // 23: engram.v1.SpreadRequest.seeds:type_name -> engram.v1.SpreadSeed
-	38, // 24: engram.v1.SpreadRequest.flows:type_name -> engram.v1.SpreadRequest.FlowsEntry
-	41, // 25: engram.v1.SpreadRequest.as_of:type_name -> google.protobuf.Timestamp
-	42, // 26: engram.v1.SpreadRequest.happened:type_name -> engram.v1.TimeRange
-	42, // 27: engram.v1.SpreadRequest.stored:type_name -> engram.v1.TimeRange
-	44, // 28: engram.v1.SpreadRequest.place:type_name -> engram.v1.PlaceFilter
-	40, // 29: engram.v1.SpreadRequest.metadata:type_name -> google.protobuf.Struct
-	31, // 30: engram.v1.SpreadResponse.nodes:type_name -> engram.v1.ActiveNode
-	39, // 31: engram.v1.SpreadResponse.took:type_name -> engram.v1.SpreadResponse.TookEntry
-	32, // 32: engram.v1.ActiveNode.paths:type_name -> engram.v1.SpreadPath
-	33, // 33: engram.v1.SpreadPath.steps:type_name -> engram.v1.SpreadStep
-	40, // 34: engram.v1.MatchRequest.parameters:type_name -> google.protobuf.Struct
-	40, // 35: engram.v1.MatchResponse.matches:type_name -> google.protobuf.Struct
-	40, // 36: engram.v1.QueryRequest.parameters:type_name -> google.protobuf.Struct
-	40, // 37: engram.v1.QueryResponse.rows:type_name -> google.protobuf.Struct
-	29, // 38: engram.v1.SpreadRequest.FlowsEntry.value:type_name -> engram.v1.SpreadFlow
-	45, // 39: engram.v1.SpreadResponse.TookEntry.value:type_name -> google.protobuf.Duration
-	40, // [40:40] is the sub-list for method output_type
-	40, // [40:40] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	43, // 0: engram.v1.EntityInput.metadata:type_name -> google.protobuf.Struct
+	43, // 1: engram.v1.Entity.metadata:type_name -> google.protobuf.Struct
+	44, // 2: engram.v1.Entity.stored_at:type_name -> google.protobuf.Timestamp
+	2,  // 3: engram.v1.Entity.merged:type_name -> engram.v1.MergedEntity
+	0,  // 4: engram.v1.PutEntityRequest.entity:type_name -> engram.v1.EntityInput
+	44, // 5: engram.v1.PutEntityResponse.stored_at:type_name -> google.protobuf.Timestamp
+	43, // 6: engram.v1.UpdateEntityRequest.patch:type_name -> google.protobuf.Struct
+	1,  // 7: engram.v1.ListEntitiesResponse.entities:type_name -> engram.v1.Entity
+	1,  // 8: engram.v1.MergeEntitiesResponse.entity:type_name -> engram.v1.Entity
+	1,  // 9: engram.v1.UnmergeEntitiesResponse.entity:type_name -> engram.v1.Entity
+	43, // 10: engram.v1.LinkInput.metadata:type_name -> google.protobuf.Struct
+	45, // 11: engram.v1.LinkInput.valid:type_name -> engram.v1.TimeRange
+	43, // 12: engram.v1.Link.metadata:type_name -> google.protobuf.Struct
+	45, // 13: engram.v1.Link.valid:type_name -> engram.v1.TimeRange
+	44, // 14: engram.v1.Link.stored_at:type_name -> google.protobuf.Timestamp
+	15, // 15: engram.v1.CreateLinkRequest.link:type_name -> engram.v1.LinkInput
+	44, // 16: engram.v1.CreateLinkResponse.stored_at:type_name -> google.protobuf.Timestamp
+	15, // 17: engram.v1.CreateLinksRequest.links:type_name -> engram.v1.LinkInput
+	21, // 18: engram.v1.CreateLinksResponse.results:type_name -> engram.v1.LinkResult
+	46, // 19: engram.v1.LinkResult.error:type_name -> engram.v1.Error
+	43, // 20: engram.v1.UpdateLinkRequest.patch:type_name -> google.protobuf.Struct
+	44, // 21: engram.v1.ListMemoryLinksRequest.as_of:type_name -> google.protobuf.Timestamp
+	16, // 22: engram.v1.ListMemoryLinksResponse.links:type_name -> engram.v1.Link
+	44, // 23: engram.v1.ListEntityLinksRequest.as_of:type_name -> google.protobuf.Timestamp
+	16, // 24: engram.v1.ListEntityLinksResponse.links:type_name -> engram.v1.Link
+	31, // 25: engram.v1.SpreadRequest.seeds:type_name -> engram.v1.SpreadSeed
+	41, // 26: engram.v1.SpreadRequest.flows:type_name -> engram.v1.SpreadRequest.FlowsEntry
+	44, // 27: engram.v1.SpreadRequest.as_of:type_name -> google.protobuf.Timestamp
+	45, // 28: engram.v1.SpreadRequest.happened:type_name -> engram.v1.TimeRange
+	45, // 29: engram.v1.SpreadRequest.stored:type_name -> engram.v1.TimeRange
+	47, // 30: engram.v1.SpreadRequest.place:type_name -> engram.v1.PlaceFilter
+	43, // 31: engram.v1.SpreadRequest.metadata:type_name -> google.protobuf.Struct
+	34, // 32: engram.v1.SpreadResponse.nodes:type_name -> engram.v1.ActiveNode
+	42, // 33: engram.v1.SpreadResponse.took:type_name -> engram.v1.SpreadResponse.TookEntry
+	35, // 34: engram.v1.ActiveNode.paths:type_name -> engram.v1.SpreadPath
+	36, // 35: engram.v1.SpreadPath.steps:type_name -> engram.v1.SpreadStep
+	43, // 36: engram.v1.MatchRequest.parameters:type_name -> google.protobuf.Struct
+	43, // 37: engram.v1.MatchResponse.matches:type_name -> google.protobuf.Struct
+	43, // 38: engram.v1.QueryRequest.parameters:type_name -> google.protobuf.Struct
+	43, // 39: engram.v1.QueryResponse.rows:type_name -> google.protobuf.Struct
+	32, // 40: engram.v1.SpreadRequest.FlowsEntry.value:type_name -> engram.v1.SpreadFlow
+	48, // 41: engram.v1.SpreadResponse.TookEntry.value:type_name -> google.protobuf.Duration
+	42, // [42:42] is the sub-list for method output_type
+	42, // [42:42] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_engram_v1_graph_proto_init() }
@@ -3431,21 +3706,21 @@ func file_engram_v1_graph_proto_init() {
 		return
 	}
 	file_engram_v1_common_proto_init()
-	file_engram_v1_graph_proto_msgTypes[8].OneofWrappers = []any{}
-	file_engram_v1_graph_proto_msgTypes[12].OneofWrappers = []any{}
-	file_engram_v1_graph_proto_msgTypes[18].OneofWrappers = []any{}
-	file_engram_v1_graph_proto_msgTypes[23].OneofWrappers = []any{}
-	file_engram_v1_graph_proto_msgTypes[25].OneofWrappers = []any{}
-	file_engram_v1_graph_proto_msgTypes[27].OneofWrappers = []any{}
+	file_engram_v1_graph_proto_msgTypes[9].OneofWrappers = []any{}
+	file_engram_v1_graph_proto_msgTypes[15].OneofWrappers = []any{}
+	file_engram_v1_graph_proto_msgTypes[21].OneofWrappers = []any{}
+	file_engram_v1_graph_proto_msgTypes[26].OneofWrappers = []any{}
 	file_engram_v1_graph_proto_msgTypes[28].OneofWrappers = []any{}
-	file_engram_v1_graph_proto_msgTypes[34].OneofWrappers = []any{}
+	file_engram_v1_graph_proto_msgTypes[30].OneofWrappers = []any{}
+	file_engram_v1_graph_proto_msgTypes[31].OneofWrappers = []any{}
+	file_engram_v1_graph_proto_msgTypes[37].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engram_v1_graph_proto_rawDesc), len(file_engram_v1_graph_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   40,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

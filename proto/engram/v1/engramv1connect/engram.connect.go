@@ -103,6 +103,9 @@ const (
 	// EngramServiceMergeEntitiesProcedure is the fully-qualified name of the EngramService's
 	// MergeEntities RPC.
 	EngramServiceMergeEntitiesProcedure = "/engram.v1.EngramService/MergeEntities"
+	// EngramServiceUnmergeEntitiesProcedure is the fully-qualified name of the EngramService's
+	// UnmergeEntities RPC.
+	EngramServiceUnmergeEntitiesProcedure = "/engram.v1.EngramService/UnmergeEntities"
 	// EngramServiceCreateLinkProcedure is the fully-qualified name of the EngramService's CreateLink
 	// RPC.
 	EngramServiceCreateLinkProcedure = "/engram.v1.EngramService/CreateLink"
@@ -222,6 +225,8 @@ type EngramServiceClient interface {
 	DeleteEntity(context.Context, *v1.DeleteEntityRequest) (*v1.DeleteEntityResponse, error)
 	// Makes one entity of several.
 	MergeEntities(context.Context, *v1.MergeEntitiesRequest) (*v1.MergeEntitiesResponse, error)
+	// Takes a merge of entities back.
+	UnmergeEntities(context.Context, *v1.UnmergeEntitiesRequest) (*v1.UnmergeEntitiesResponse, error)
 	// Makes a link. Both ends exist; parallel links are allowed.
 	CreateLink(context.Context, *v1.CreateLinkRequest) (*v1.CreateLinkResponse, error)
 	// Makes several links, whole or not at all unless partial.
@@ -426,6 +431,12 @@ func NewEngramServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(engramServiceMethods.ByName("MergeEntities")),
 			connect.WithClientOptions(opts...),
 		),
+		unmergeEntities: connect.NewClient[v1.UnmergeEntitiesRequest, v1.UnmergeEntitiesResponse](
+			httpClient,
+			baseURL+EngramServiceUnmergeEntitiesProcedure,
+			connect.WithSchema(engramServiceMethods.ByName("UnmergeEntities")),
+			connect.WithClientOptions(opts...),
+		),
 		createLink: connect.NewClient[v1.CreateLinkRequest, v1.CreateLinkResponse](
 			httpClient,
 			baseURL+EngramServiceCreateLinkProcedure,
@@ -610,6 +621,7 @@ type engramServiceClient struct {
 	updateEntity    *connect.Client[v1.UpdateEntityRequest, v1.PutEntityResponse]
 	deleteEntity    *connect.Client[v1.DeleteEntityRequest, v1.DeleteEntityResponse]
 	mergeEntities   *connect.Client[v1.MergeEntitiesRequest, v1.MergeEntitiesResponse]
+	unmergeEntities *connect.Client[v1.UnmergeEntitiesRequest, v1.UnmergeEntitiesResponse]
 	createLink      *connect.Client[v1.CreateLinkRequest, v1.CreateLinkResponse]
 	createLinks     *connect.Client[v1.CreateLinksRequest, v1.CreateLinksResponse]
 	getLink         *connect.Client[v1.GetLinkRequest, v1.Link]
@@ -839,6 +851,15 @@ func (c *engramServiceClient) DeleteEntity(ctx context.Context, req *v1.DeleteEn
 // MergeEntities calls engram.v1.EngramService.MergeEntities.
 func (c *engramServiceClient) MergeEntities(ctx context.Context, req *v1.MergeEntitiesRequest) (*v1.MergeEntitiesResponse, error) {
 	response, err := c.mergeEntities.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// UnmergeEntities calls engram.v1.EngramService.UnmergeEntities.
+func (c *engramServiceClient) UnmergeEntities(ctx context.Context, req *v1.UnmergeEntitiesRequest) (*v1.UnmergeEntitiesResponse, error) {
+	response, err := c.unmergeEntities.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -1130,6 +1151,8 @@ type EngramServiceHandler interface {
 	DeleteEntity(context.Context, *v1.DeleteEntityRequest) (*v1.DeleteEntityResponse, error)
 	// Makes one entity of several.
 	MergeEntities(context.Context, *v1.MergeEntitiesRequest) (*v1.MergeEntitiesResponse, error)
+	// Takes a merge of entities back.
+	UnmergeEntities(context.Context, *v1.UnmergeEntitiesRequest) (*v1.UnmergeEntitiesResponse, error)
 	// Makes a link. Both ends exist; parallel links are allowed.
 	CreateLink(context.Context, *v1.CreateLinkRequest) (*v1.CreateLinkResponse, error)
 	// Makes several links, whole or not at all unless partial.
@@ -1328,6 +1351,12 @@ func NewEngramServiceHandler(svc EngramServiceHandler, opts ...connect.HandlerOp
 		EngramServiceMergeEntitiesProcedure,
 		svc.MergeEntities,
 		connect.WithSchema(engramServiceMethods.ByName("MergeEntities")),
+		connect.WithHandlerOptions(opts...),
+	)
+	engramServiceUnmergeEntitiesHandler := connect.NewUnaryHandlerSimple(
+		EngramServiceUnmergeEntitiesProcedure,
+		svc.UnmergeEntities,
+		connect.WithSchema(engramServiceMethods.ByName("UnmergeEntities")),
 		connect.WithHandlerOptions(opts...),
 	)
 	engramServiceCreateLinkHandler := connect.NewUnaryHandlerSimple(
@@ -1534,6 +1563,8 @@ func NewEngramServiceHandler(svc EngramServiceHandler, opts ...connect.HandlerOp
 			engramServiceDeleteEntityHandler.ServeHTTP(w, r)
 		case EngramServiceMergeEntitiesProcedure:
 			engramServiceMergeEntitiesHandler.ServeHTTP(w, r)
+		case EngramServiceUnmergeEntitiesProcedure:
+			engramServiceUnmergeEntitiesHandler.ServeHTTP(w, r)
 		case EngramServiceCreateLinkProcedure:
 			engramServiceCreateLinkHandler.ServeHTTP(w, r)
 		case EngramServiceCreateLinksProcedure:
@@ -1685,6 +1716,10 @@ func (UnimplementedEngramServiceHandler) DeleteEntity(context.Context, *v1.Delet
 
 func (UnimplementedEngramServiceHandler) MergeEntities(context.Context, *v1.MergeEntitiesRequest) (*v1.MergeEntitiesResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("engram.v1.EngramService.MergeEntities is not implemented"))
+}
+
+func (UnimplementedEngramServiceHandler) UnmergeEntities(context.Context, *v1.UnmergeEntitiesRequest) (*v1.UnmergeEntitiesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("engram.v1.EngramService.UnmergeEntities is not implemented"))
 }
 
 func (UnimplementedEngramServiceHandler) CreateLink(context.Context, *v1.CreateLinkRequest) (*v1.CreateLinkResponse, error) {
