@@ -493,9 +493,9 @@ func (s *Space) waitPending(ctx context.Context, w *Written, hasty bool) {
 }
 
 // waitBatch waits for the vectors of a batch. Without WaitVector it waits no longer
-// than vectorWait, and not for a model that fails.
+// than vectorWait, and not for a model that fails; with WaitNone not at all.
 func (s *Space) waitBatch(ctx context.Context, b *BatchWritten, o WriteOptions) {
-	if b.Replayed && !o.WaitVector {
+	if (b.Replayed || o.WaitNone) && !o.WaitVector {
 		return
 	}
 	if !o.WaitVector {

@@ -396,6 +396,11 @@ func TestModelHangs(t *testing.T) {
 		t.Error("it did not wait")
 	default:
 	}
+	b, err := s.RememberBatch(soon(t), []memory.Episode{{ID: "n", Text: "otter"}}, false, engram.WriteOptions{WaitNone: true})
+	check(t, err) // the clock stands: it is answered at once
+	if len(b.Items[0].Pending) != 1 {
+		t.Errorf("%+v", b)
+	}
 	eventually(t, "the batch is answered", func() bool {
 		clk.Advance(100 * time.Millisecond)
 		return len(batch) == 1
@@ -406,11 +411,11 @@ func TestModelHangs(t *testing.T) {
 	done := make(chan []memory.ID, 1)
 	go func() { done <- recalled(t, s, memory.Cue{Text: "otter"}) }()
 	eventually(t, "the recall is answered", func() bool { clk.Advance(100 * time.Millisecond); return len(done) == 1 })
-	if got := <-done; len(got) != 1 {
+	if got := <-done; len(got) != 2 {
 		t.Errorf("by words: %v", got)
 	}
 	other := newFake()
-	_, _, err := db.CreateSpace(context.Background(), "other", memory.Settings{Vector: memory.VectorSettings{Model: other.name}})
+	_, _, err = db.CreateSpace(context.Background(), "other", memory.Settings{Vector: memory.VectorSettings{Model: other.name}})
 	check(t, err)
 	o, err := db.Space("other")
 	check(t, err)

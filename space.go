@@ -144,6 +144,9 @@ type WriteOptions struct {
 	// WaitVector waits for the vector that the space's model makes, as long as the
 	// context lasts; Written.Pending says whether it is still to come.
 	WaitVector bool
+	// WaitNone makes a batch that does not wait for vectors at all; without either
+	// it waits for some seconds.
+	WaitNone bool
 	// IdempotencyKey, when not empty, makes a repeat of the same write within
 	// 24 h return the first answer (Replayed). Caller tells keys of different
 	// API keys apart. The same key with another body: idempotency_mismatch.

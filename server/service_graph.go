@@ -121,7 +121,7 @@ func (s *Service) CreateLink(ctx context.Context, r *engramv1.CreateLinkRequest)
 	if err != nil {
 		return nil, err
 	}
-	o, err := c.write("", r.GetDurability())
+	o, err := c.write(r.GetOnConflict(), r.GetDurability())
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +143,7 @@ func (s *Service) CreateLinks(ctx context.Context, r *engramv1.CreateLinksReques
 	if err != nil {
 		return nil, err
 	}
-	o, err := c.write("", r.GetDurability())
+	o, err := c.write(r.GetOnConflict(), r.GetDurability())
 	if err != nil {
 		return nil, err
 	}

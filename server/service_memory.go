@@ -22,11 +22,9 @@ func (s *Service) Remember(ctx context.Context, r *engramv1.RememberRequest) (*e
 	if err != nil {
 		return nil, err
 	}
-	wait, err := words("wait", r.GetWait(), "vector")
-	if err != nil {
+	if err := waitFor(&o, r.GetWait()); err != nil {
 		return nil, err
 	}
-	o.WaitVector = wait["vector"]
 	e, err := episodeOf(r.GetMemory())
 	if err != nil {
 		return nil, err
@@ -36,6 +34,19 @@ func (s *Service) Remember(ctx context.Context, r *engramv1.RememberRequest) (*e
 		return nil, err
 	}
 	return c.remembered(&w), nil
+}
+
+// waitFor reads what a write of memories waits for.
+func waitFor(o *engram.WriteOptions, given []string) error {
+	wait, err := words("wait", given, "none", "vector")
+	if err != nil {
+		return err
+	}
+	if wait["none"] && wait["vector"] {
+		return memory.Invalid("wait_contradicts", "wait", "wait is none and vector; it is one of them")
+	}
+	o.WaitVector, o.WaitNone = wait["vector"], wait["none"]
+	return nil
 }
 
 // remembered answers a write of a memory.
@@ -53,6 +64,9 @@ func (s *Service) RememberBatch(ctx context.Context, r *engramv1.RememberBatchRe
 	}
 	o, err := c.write(r.GetOnConflict(), r.GetDurability())
 	if err != nil {
+		return nil, err
+	}
+	if err := waitFor(&o, r.GetWait()); err != nil {
 		return nil, err
 	}
 	es, bad, err := episodesOf(r)

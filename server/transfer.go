@@ -27,6 +27,20 @@ func CheckMemory(m *engramv1.MemoryInput) error {
 	return e.Normalize()
 }
 
+// GivenLinks calls f for the links that go out from nodes and that callers said. It
+// is no call of the API: a whole export is (GET S/export).
+func (s *Service) GivenLinks(ctx context.Context, space string, from []string, f func(*engramv1.Link) error) error {
+	sp, _, err := s.read(ctx, "list_memory_links", space)
+	if err != nil {
+		return err
+	}
+	ids := make([]memory.ID, len(from))
+	for i, id := range from {
+		ids[i] = memory.ID(id)
+	}
+	return sp.EachGivenLink(ctx, ids, func(l memory.Link) error { return f(linkPB(&l)) })
+}
+
 // POST S/import takes JSONL (docs/format/jsonl.md) as a stream of any length, and
 // GET S/export gives it. They stand beside the schema, whose messages are whole:
 // what they do is made of its calls, each of which is authorised and counted
@@ -112,7 +126,7 @@ func step[Q proto.Message, A any](ctx context.Context, p part, verb string, q Q,
 	return call(WithCall(ctx, c), q)
 }
 
-// The calls of transfer.API.
+// The calls of transfer.API and transfer.Source.
 
 func (p part) GetSpace(ctx context.Context, q *engramv1.GetSpaceRequest) (*engramv1.Space, error) {
 	return step(ctx, p, "get_space", q, p.s.service.GetSpace)
@@ -124,10 +138,6 @@ func (p part) PutSpace(ctx context.Context, q *engramv1.PutSpaceRequest) (*engra
 
 func (p part) RememberBatch(ctx context.Context, q *engramv1.RememberBatchRequest) (*engramv1.RememberBatchResponse, error) {
 	return step(ctx, p, "remember_batch", q, p.s.service.RememberBatch)
-}
-
-func (p part) GetMemories(ctx context.Context, q *engramv1.GetMemoriesRequest) (*engramv1.GetMemoriesResponse, error) {
-	return step(ctx, p, "get_memories", q, p.s.service.GetMemories)
 }
 
 func (p part) ListMemories(ctx context.Context, q *engramv1.ListMemoriesRequest) (*engramv1.ListMemoriesResponse, error) {
@@ -150,12 +160,13 @@ func (p part) CreateLinks(ctx context.Context, q *engramv1.CreateLinksRequest) (
 	return step(ctx, p, "create_links", q, p.s.service.CreateLinks)
 }
 
-func (p part) ListMemoryLinks(ctx context.Context, q *engramv1.ListMemoryLinksRequest) (*engramv1.ListMemoryLinksResponse, error) {
-	return step(ctx, p, "list_memory_links", q, p.s.service.ListMemoryLinks)
-}
-
-func (p part) ListEntityLinks(ctx context.Context, q *engramv1.ListEntityLinksRequest) (*engramv1.ListEntityLinksResponse, error) {
-	return step(ctx, p, "list_entity_links", q, p.s.service.ListEntityLinks)
+// GivenLinks reads the links of nodes that callers said, for exports: a caller may
+// who may list the links of a node.
+func (p part) GivenLinks(ctx context.Context, space string, from []string, f func(*engramv1.Link) error) error {
+	_, err := step(ctx, p, "list_memory_links", &engramv1.ListMemoryLinksRequest{Space: space}, func(ctx context.Context, _ *engramv1.ListMemoryLinksRequest) (bool, error) {
+		return true, p.s.service.GivenLinks(ctx, space, from, f)
+	})
+	return err
 }
 
 // exportStream answers with a space. An error before the first byte is returned,

@@ -40,6 +40,7 @@ func TestExportImport(t *testing.T) {
 	}
 	do(t, s, "POST", "/v1/spaces/notes/links", `{"from":"m0","to":"m1","type":"causes","weight":0.5,"valid":{"from":"2026-01-01T00:00:00Z"}}`)
 	do(t, s, "POST", "/v1/spaces/notes/links", `{"from":"mara","to":"m1","type":"wrote"}`)
+	do(t, s, "POST", "/v1/spaces/notes/links", `{"from":"m0","to":"m4","type":"causes"}`)
 	do(t, s, "DELETE", "/v1/spaces/notes/memories/m4?mode=suppress", "")
 
 	out := do(t, s, "GET", "/v1/spaces/notes/export", "")

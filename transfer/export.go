@@ -6,10 +6,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
+	"hash/maphash"
 	"io"
 	"slices"
-	"strings"
 
 	"github.com/engramdb/engram/memory"
 	engramv1 "github.com/engramdb/engram/proto/engram/v1"
@@ -66,9 +65,10 @@ const exportPage = 1000
 // header and end. It depends on what a space says, each under its id, and on
 // nothing else: an export, imported into an empty space and exported again, has
 // the same.
-func Export(ctx context.Context, api API, w io.Writer, o ExportOptions) (End, error) {
-	e := &exporter{api: api, w: w, o: o}
-	sp, err := api.GetSpace(ctx, &engramv1.GetSpaceRequest{Space: o.Space})
+func Export(ctx context.Context, src Source, w io.Writer, o ExportOptions) (End, error) {
+	e := &exporter{src: src, w: w, o: o}
+	e.entities.seed, e.memories.seed = maphash.MakeSeed(), maphash.MakeSeed()
+	sp, err := src.GetSpace(ctx, &engramv1.GetSpaceRequest{Space: o.Space})
 	if err != nil {
 		return End{}, err
 	}
@@ -100,7 +100,7 @@ func Export(ctx context.Context, api API, w io.Writer, o ExportOptions) (End, er
 
 // An exporter is one export that runs.
 type exporter struct {
-	api     API
+	src     Source
 	w       io.Writer
 	o       ExportOptions
 	links   bool // there are any
@@ -108,8 +108,10 @@ type exporter struct {
 	of      int64
 	end     End
 	linking []string            // memories that have links of a caller, to be read again
-	sums    [][sha256.Size]byte // of the lines; the one thing that grows with the space
+	sums    [][sha256.Size]byte // of the lines
 	buf     []byte
+
+	entities, memories set // that are written
 }
 
 // line takes the line that was appended to buf from a place on.
@@ -142,6 +144,7 @@ func (e *exporter) writeEntities(ctx context.Context) error {
 		from := len(e.buf)
 		e.buf = appendEntity(e.buf, x)
 		e.line(from)
+		e.entities.add(x.GetId())
 		e.end.Entities++
 		return nil
 	})
@@ -151,7 +154,7 @@ func (e *exporter) eachEntity(ctx context.Context, each func(*engramv1.Entity) e
 	size := int32(exportPage)
 	r := &engramv1.ListEntitiesRequest{Space: e.o.Space, PageSize: &size}
 	for {
-		a, err := e.api.ListEntities(ctx, r)
+		a, err := e.src.ListEntities(ctx, r)
 		if err != nil {
 			return err
 		}
@@ -184,6 +187,7 @@ func (e *exporter) writeMemories(ctx context.Context) error {
 			from := len(e.buf)
 			e.buf = appendMemory(e.buf, in)
 			e.line(from)
+			e.memories.add(m.GetId())
 			e.end.Memories++
 		}
 		return nil
@@ -209,7 +213,7 @@ func (e *exporter) eachPage(ctx context.Context, vectors bool, each func([]*engr
 			r.Include = []string{"vector"}
 		}
 		for {
-			a, err := e.api.ListMemories(ctx, r)
+			a, err := e.src.ListMemories(ctx, r)
 			select {
 			case ahead <- page{a.GetMemories(), err}:
 			case <-ctx.Done():
@@ -251,7 +255,8 @@ func nextPage(size int32, page []*engramv1.Memory) int32 {
 	return int32(max(1, min(fits, int64(size)*4, exportPage)))
 }
 
-// mentions are the entities that the memories of a page name, by memory.
+// mentions are the entities that the memories of a page name, by memory; on the way
+// it notes which of them have links that a caller drew.
 func (e *exporter) mentions(ctx context.Context, page []*engramv1.Memory) (map[string][]*engramv1.EntityRef, error) {
 	if !e.links || len(page) == 0 {
 		return nil, nil
@@ -261,15 +266,15 @@ func (e *exporter) mentions(ctx context.Context, page []*engramv1.Memory) (map[s
 	for i, m := range page {
 		ids[i] = m.GetId()
 	}
-	err := e.linksOf(ctx, ids, func(l *engramv1.Link) {
+	err := e.src.GivenLinks(ctx, e.o.Space, ids, func(l *engramv1.Link) error {
 		if n := len(e.linking); l.GetRule() == memory.RuleCaller && (n == 0 || e.linking[n-1] != l.GetFrom()) {
 			e.linking = append(e.linking, l.GetFrom())
 		}
-		if l.GetRule() != memory.RuleMentions || strings.HasPrefix(l.GetId(), madeLink) {
-			return
+		if l.GetRule() == memory.RuleMentions && e.entities.has(l.GetTo()) {
+			role := l.GetMetadata().GetFields()["role"].GetStringValue()
+			named[l.GetFrom()] = append(named[l.GetFrom()], &engramv1.EntityRef{Id: l.GetTo(), Role: role})
 		}
-		role := l.GetMetadata().GetFields()["role"].GetStringValue()
-		named[l.GetFrom()] = append(named[l.GetFrom()], &engramv1.EntityRef{Id: l.GetTo(), Role: role})
+		return nil
 	})
 	for _, refs := range named {
 		slices.SortFunc(refs, func(a, b *engramv1.EntityRef) int {
@@ -279,104 +284,71 @@ func (e *exporter) mentions(ctx context.Context, page []*engramv1.Memory) (map[s
 	return named, err
 }
 
-// madeLink begins the ids of links that rules make by themselves, from the words
-// of a memory: an import has them made again.
-const madeLink = "~"
-
-// mostIncluded is how many links come along with a memory; of one that has as
-// many the rest is read by itself.
-const mostIncluded = 100
-
-// linksOf reads the links that leave some memories, those of one together.
-//
-// BUG(transfer): there is no way to read the links that callers made alone: in a
-// space whose rules link every memory to a dozen others these are read for
-// nothing, which is most of the time that its export takes.
-func (e *exporter) linksOf(ctx context.Context, ids []string, each func(*engramv1.Link)) error {
-	a, err := e.api.GetMemories(ctx, &engramv1.GetMemoriesRequest{Space: e.o.Space, Ids: ids, Include: []string{"links"}})
-	if err != nil {
-		return err
-	}
-	for _, m := range a.GetMemories() {
-		if len(m.GetLinks()) >= mostIncluded {
-			if err := e.manyLinks(ctx, m.GetId(), each); err != nil {
-				return err
-			}
-			continue
-		}
-		for _, l := range m.GetLinks() {
-			if l.GetFrom() == m.GetId() {
-				each(l)
-			}
-		}
-	}
-	return nil
+// A set of ids, by their hashes: it is filled first and asked then. It grows with
+// the space, by eight bytes for each.
+type set struct {
+	seed   maphash.Seed
+	hashes []uint64
+	sorted bool
 }
 
-func (e *exporter) manyLinks(ctx context.Context, id string, each func(*engramv1.Link)) error {
-	size := int32(exportPage)
-	r := &engramv1.ListMemoryLinksRequest{Space: e.o.Space, Id: id, Direction: "out", PageSize: &size}
-	for {
-		a, err := e.api.ListMemoryLinks(ctx, r)
-		if err != nil {
-			return err
-		}
-		for _, l := range a.GetLinks() {
-			each(l)
-		}
-		if r.PageToken = a.GetNextPageToken(); r.PageToken == "" {
-			return nil
-		}
+func (s *set) add(id string) { s.hashes = append(s.hashes, maphash.String(s.seed, id)) }
+
+func (s *set) has(id string) bool {
+	if !s.sorted {
+		slices.Sort(s.hashes)
+		s.sorted = true
 	}
+	_, found := slices.BinarySearch(s.hashes, maphash.String(s.seed, id))
+	return found
 }
 
-// writeLinks writes the links that a caller made, from memories and from
-// entities; the others follow from what is written already. They are read a second
-// time: links must come behind both their ends, and are not held meanwhile.
+// writeLinks writes the links that a caller drew, from memories and from entities;
+// the others follow from what is written already. They are read a second time:
+// links must come behind both their ends, and are not held meanwhile.
 func (e *exporter) writeLinks(ctx context.Context) error {
 	if !e.links {
 		return nil
 	}
 	for ids := range slices.Chunk(e.linking, exportPage) {
-		if err := e.linksOf(ctx, ids, e.writeLink); err != nil {
-			return err
-		}
-		if err := e.flush(); err != nil {
+		if err := e.linksOf(ctx, ids); err != nil {
 			return err
 		}
 	}
-	return e.eachEntity(ctx, func(x *engramv1.Entity) error { return e.entityLinks(ctx, x.GetId()) })
-}
-
-func (e *exporter) entityLinks(ctx context.Context, id string) error {
-	size := int32(exportPage)
-	r := &engramv1.ListEntityLinksRequest{Space: e.o.Space, Id: id, Direction: "out", PageSize: &size}
-	for {
-		a, err := e.api.ListEntityLinks(ctx, r)
-		if isKind(err, memory.KindNotFound) {
-			return nil // gone meanwhile
-		}
-		if err != nil {
-			return fmt.Errorf("links of %s: %w", id, err)
-		}
-		for _, l := range a.GetLinks() {
-			e.writeLink(l)
-		}
-		if err := e.flush(); err != nil {
-			return err
-		}
-		if r.PageToken = a.GetNextPageToken(); r.PageToken == "" {
+	var ids []string
+	err := e.eachEntity(ctx, func(x *engramv1.Entity) error {
+		if ids = append(ids, x.GetId()); len(ids) < exportPage {
 			return nil
 		}
+		defer func() { ids = ids[:0] }()
+		return e.linksOf(ctx, ids)
+	})
+	if err != nil {
+		return err
 	}
+	return e.linksOf(ctx, ids)
 }
 
-func (e *exporter) writeLink(l *engramv1.Link) {
-	if l.GetRule() != memory.RuleCaller {
-		return
+// linksOf writes the links that a caller drew from some nodes.
+func (e *exporter) linksOf(ctx context.Context, ids []string) error {
+	if len(ids) == 0 {
+		return nil
 	}
-	from := len(e.buf)
-	e.buf = appendLink(e.buf, linkInput(l))
-	e.line(from)
-	e.end.Links++
+	err := e.src.GivenLinks(ctx, e.o.Space, ids, func(l *engramv1.Link) error {
+		if l.GetRule() != memory.RuleCaller || !e.entities.has(l.GetTo()) && !e.memories.has(l.GetTo()) {
+			return nil // to what is suppressed, or came later: it would not come in again
+		}
+		from := len(e.buf)
+		e.buf = appendLink(e.buf, linkInput(l))
+		e.line(from)
+		e.end.Links++
+		if len(e.buf) < pageBytes {
+			return nil
+		}
+		return e.flush()
+	})
+	if err != nil {
+		return err
+	}
+	return e.flush()
 }

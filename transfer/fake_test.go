@@ -76,6 +76,9 @@ func (f *fake) RememberBatch(_ context.Context, r *engramv1.RememberBatchRequest
 	for _, m := range r.GetMemories() {
 		size += len(m.GetText())
 	}
+	if !slices.Equal(r.GetWait(), []string{"none"}) {
+		return nil, memory.Errorf(memory.KindTimeout, "timeout", "an import that waits for vectors comes to no end")
+	}
 	if size > 1000 && len(r.GetMemories()) > 1 {
 		return nil, memory.Errorf(memory.KindTooLarge, "batch_too_large", "too much")
 	}
@@ -174,35 +177,6 @@ func (f *fake) shown(id string) *engramv1.Memory {
 		Tags: m.Tags, Metadata: m.Metadata, Stream: m.Stream, Source: m.Source, Salience: m.Salience, ExpiresAt: m.ExpiresAt, Fact: m.Fact, Kind: "episode", Version: 1, VectorMade: f.made[id]}
 }
 
-func (f *fake) GetMemories(_ context.Context, r *engramv1.GetMemoriesRequest) (*engramv1.GetMemoriesResponse, error) {
-	defer f.mu.Unlock()
-	if err := f.enter("GetMemories"); err != nil {
-		return nil, err
-	}
-	a := &engramv1.GetMemoriesResponse{}
-	for _, id := range r.GetIds() {
-		m := f.shown(id)
-		m.Links = f.linksAt(id)
-		m.Links = m.Links[:min(len(m.Links), 100)]
-		a.Memories = append(a.Memories, m)
-	}
-	return a, nil
-}
-
-func (f *fake) linksAt(id string) (out []*engramv1.Link) {
-	for _, l := range f.links {
-		if l.GetFrom() == id || l.GetTo() == id {
-			out = append(out, l)
-		}
-	}
-	return out
-}
-
-func (f *fake) linksFrom(id, token string, size int32) ([]*engramv1.Link, string) {
-	out := slices.DeleteFunc(f.linksAt(id), func(l *engramv1.Link) bool { return l.GetFrom() != id })
-	return page(out, token, size)
-}
-
 func (f *fake) PutEntity(_ context.Context, r *engramv1.PutEntityRequest) (*engramv1.PutEntityResponse, error) {
 	defer f.mu.Unlock()
 	if err := f.enter("PutEntity"); err != nil {
@@ -247,8 +221,16 @@ func (f *fake) CreateLinks(_ context.Context, r *engramv1.CreateLinksRequest) (*
 			continue
 		}
 		outcome := "created"
-		if slices.ContainsFunc(f.links, func(o *engramv1.Link) bool { return o.GetId() == l.GetId() }) {
-			outcome = "kept"
+		if n := slices.IndexFunc(f.links, func(o *engramv1.Link) bool { return o.GetId() == l.GetId() }); n >= 0 {
+			switch old := f.links[n]; {
+			case old.GetType() == l.GetType() || r.GetOnConflict() == "keep":
+				outcome = "kept"
+			case r.GetOnConflict() == "replace":
+				outcome, old.Type = "replaced", l.GetType()
+			default:
+				a.Results = append(a.Results, &engramv1.LinkResult{Index: uint32(i), Error: &engramv1.Error{Kind: "conflict", Code: "id_conflict"}})
+				continue
+			}
 		} else {
 			w := 1.0
 			if l.Weight != nil {
@@ -261,22 +243,22 @@ func (f *fake) CreateLinks(_ context.Context, r *engramv1.CreateLinksRequest) (*
 	return a, nil
 }
 
-func (f *fake) ListMemoryLinks(_ context.Context, r *engramv1.ListMemoryLinksRequest) (*engramv1.ListMemoryLinksResponse, error) {
+func (f *fake) GivenLinks(_ context.Context, _ string, from []string, each func(*engramv1.Link) error) error {
 	defer f.mu.Unlock()
-	if err := f.enter("ListMemoryLinks"); err != nil {
-		return nil, err
+	if err := f.enter("GivenLinks"); err != nil {
+		return err
 	}
-	ls, next := f.linksFrom(r.GetId(), r.GetPageToken(), r.GetPageSize())
-	return &engramv1.ListMemoryLinksResponse{Links: ls, NextPageToken: next}, nil
-}
-
-func (f *fake) ListEntityLinks(_ context.Context, r *engramv1.ListEntityLinksRequest) (*engramv1.ListEntityLinksResponse, error) {
-	defer f.mu.Unlock()
-	if err := f.enter("ListEntityLinks"); err != nil {
-		return nil, err
+	for _, id := range from {
+		for _, l := range f.links {
+			if l.GetFrom() != id || l.GetRule() != memory.RuleCaller && l.GetRule() != memory.RuleMentions {
+				continue
+			}
+			if err := each(l); err != nil {
+				return err
+			}
+		}
 	}
-	ls, next := f.linksFrom(r.GetId(), r.GetPageToken(), r.GetPageSize())
-	return &engramv1.ListEntityLinksResponse{Links: ls, NextPageToken: next}, nil
+	return nil
 }
 
 // texts are the texts of a stream in the order in which they were stored.

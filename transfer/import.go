@@ -285,9 +285,13 @@ func (r *importer) check(i *Item) error {
 	return r.add(func(t *Tally) { t.Created++ })
 }
 
-// lane chooses the lane of an item. Those of one stream share one.
+// lane chooses the lane of an item. Those of one stream share one, and what says an
+// entity twice.
 func (r *importer) lane(i *Item) *lane {
 	stream := i.Memory.GetStream()
+	if i.Entity != nil {
+		stream = i.Entity.GetId()
+	}
 	switch {
 	case r.single:
 		return r.lanes[0]
@@ -377,8 +381,12 @@ func (r *importer) write(ctx context.Context, b *batch) error {
 	return r.link(ctx, b.items)
 }
 
+// noWait is what the batches of an import wait for: vectors follow, however many
+// there are to make; the tail of the space's vector index says how many.
+var noWait = []string{"none"}
+
 func (r *importer) remember(ctx context.Context, items []*Item) error {
-	q := &engramv1.RememberBatchRequest{Space: r.o.Space, Partial: true, OnConflict: r.o.OnConflict, Durability: r.o.Durability}
+	q := &engramv1.RememberBatchRequest{Space: r.o.Space, Partial: true, OnConflict: r.o.OnConflict, Durability: r.o.Durability, Wait: noWait}
 	for _, i := range items {
 		q.Memories = append(q.Memories, i.Memory)
 	}
@@ -395,7 +403,7 @@ func (r *importer) remember(ctx context.Context, items []*Item) error {
 }
 
 func (r *importer) link(ctx context.Context, items []*Item) error {
-	q := &engramv1.CreateLinksRequest{Space: r.o.Space, Partial: true, Durability: r.o.Durability}
+	q := &engramv1.CreateLinksRequest{Space: r.o.Space, Partial: true, OnConflict: r.o.OnConflict, Durability: r.o.Durability}
 	for _, i := range items {
 		q.Links = append(q.Links, i.Link)
 	}
@@ -404,20 +412,36 @@ func (r *importer) link(ctx context.Context, items []*Item) error {
 		return r.halve(ctx, items, err, r.link)
 	}
 	for n, x := range a.GetResults() {
-		outcome, failure := x.GetOutcome(), x.GetError()
-		if failure.GetCode() == "id_conflict" && r.o.OnConflict == "keep" {
-			outcome, failure = "kept", nil
-		}
-		if err := r.result(items[n], outcome, x.GetLsn(), failure); err != nil {
+		if err := r.result(items[n], x.GetOutcome(), x.GetLsn(), x.GetError()); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// putEntities writes entities one by one: the API has no batch of them. The API
-// replaces what stands, so that is looked at first unless it is asked for.
+// entityWriters is how many entities of a batch are written at the same time. The
+// API has no batch of them; what waits together for the disk is synced together.
+const entityWriters = 32
+
+// putEntities writes entities side by side, but those of one id in their order.
 func (r *importer) putEntities(ctx context.Context, items []*Item) error {
+	var (
+		writers sync.WaitGroup
+		parts   = make([][]*Item, min(entityWriters, len(items)))
+		errs    = make([]error, len(parts))
+	)
+	for _, i := range items {
+		n := int(maphash.String(r.seed, i.Entity.GetId()) % uint64(len(parts)))
+		parts[n] = append(parts[n], i)
+	}
+	for n, part := range parts {
+		writers.Go(func() { errs[n] = r.putInOrder(ctx, part) })
+	}
+	writers.Wait()
+	return errors.Join(errs...)
+}
+
+func (r *importer) putInOrder(ctx context.Context, items []*Item) error {
 	for _, i := range items {
 		outcome, lsn, err := r.putEntity(ctx, i.Entity)
 		if err != nil && !isItems(err) {
@@ -435,6 +459,8 @@ func (r *importer) putEntities(ctx context.Context, items []*Item) error {
 	return nil
 }
 
+// putEntity writes one. The API replaces what stands, so that is looked at first
+// unless it is asked for.
 func (r *importer) putEntity(ctx context.Context, e *engramv1.Entity) (outcome string, lsn uint64, err error) {
 	in := entityInput(e)
 	if r.o.OnConflict != "replace" {

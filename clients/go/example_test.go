@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 
 	engramclient "github.com/engramdb/engram/clients/go"
@@ -105,6 +106,27 @@ func ExampleClient_Events() {
 		break
 	}
 	// Output: remembered low tide at six
+}
+
+func ExampleClient_Export() {
+	server := serve()
+	defer server.stop()
+	c, err := engramclient.New(server.address, engramclient.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	ctx := context.Background()
+	if _, err := c.Remember(ctx, &engramv1.RememberRequest{Space: "default", Memory: &engramv1.MemoryInput{Text: "low tide at six"}}); err != nil {
+		log.Fatal(err)
+	}
+	file := io.Discard // or one of os.Create
+	end, err := c.Export(ctx, "default", file, engramclient.ExportOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(end.Memories, "memories")
+	// Output: 1 memories
 }
 
 // Errors are the server's own, with what a program can act on.

@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	engramclient "github.com/engramdb/engram/clients/go"
+	engramv1 "github.com/engramdb/engram/proto/engram/v1"
 	"github.com/engramdb/engram/transfer"
 )
 
@@ -66,12 +68,37 @@ func (x *exportJob) moved(lines, of int64) error {
 }
 
 func (x *exportJob) write(ctx context.Context, w io.Writer) (transfer.End, error) {
-	end, err := transfer.Export(ctx, x.s, w, x.o)
+	end, err := x.export(ctx, w)
 	x.bar.end()
 	if ctx.Err() != nil {
 		err = failed(exitInterrupted, "interrupted")
 	}
 	return end, err
+}
+
+// export reads a database in process, or has its server write what it reads.
+func (x *exportJob) export(ctx context.Context, w io.Writer) (transfer.End, error) {
+	switch api := x.s.EngramServiceClient.(type) {
+	case transfer.Source:
+		return transfer.Export(ctx, api, w, x.o)
+	case *engramclient.Client:
+		if x.bar.on {
+			x.count(ctx)
+		}
+		o := engramclient.ExportOptions{Vectors: string(x.o.Vectors), Moved: func(lines int64) error { return x.moved(lines, x.bar.of) }}
+		end, err := api.Export(ctx, x.s.space, w, o)
+		return transfer.End(end), err
+	}
+	return transfer.End{}, errors.New("there is no way to export here")
+}
+
+// count asks how many lines there may be. Nobody is told that it failed.
+func (x *exportJob) count(ctx context.Context) {
+	sp, err := x.s.GetSpace(ctx, &engramv1.GetSpaceRequest{Space: x.s.space})
+	if err == nil {
+		n := sp.GetCounts()
+		x.bar.of = int64(n.GetEpisodes() + n.GetEntities() + n.GetLinks())
+	}
 }
 
 func (x *exportJob) digest(ctx context.Context) error {

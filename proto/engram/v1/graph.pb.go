@@ -1346,7 +1346,10 @@ type CreateLinkRequest struct {
 	// What to keep.
 	Link *LinkInput `protobuf:"bytes,2,opt,name=link,proto3" json:"link,omitempty"`
 	// disk or process.
-	Durability    string `protobuf:"bytes,3,opt,name=durability,proto3" json:"durability,omitempty"`
+	Durability string `protobuf:"bytes,3,opt,name=durability,proto3" json:"durability,omitempty"`
+	// When the id stands with other content: error (the default), keep what stands,
+	// or replace it by a new version. The ends of a link do not change.
+	OnConflict    string `protobuf:"bytes,4,opt,name=on_conflict,json=onConflict,proto3" json:"on_conflict,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1398,6 +1401,13 @@ func (x *CreateLinkRequest) GetLink() *LinkInput {
 func (x *CreateLinkRequest) GetDurability() string {
 	if x != nil {
 		return x.Durability
+	}
+	return ""
+}
+
+func (x *CreateLinkRequest) GetOnConflict() string {
+	if x != nil {
+		return x.OnConflict
 	}
 	return ""
 }
@@ -1494,7 +1504,9 @@ type CreateLinksRequest struct {
 	// False: one bad item refuses the whole batch. True: the good ones are stored.
 	Partial bool `protobuf:"varint,3,opt,name=partial,proto3" json:"partial,omitempty"`
 	// disk or process.
-	Durability    string `protobuf:"bytes,4,opt,name=durability,proto3" json:"durability,omitempty"`
+	Durability string `protobuf:"bytes,4,opt,name=durability,proto3" json:"durability,omitempty"`
+	// As for one link.
+	OnConflict    string `protobuf:"bytes,5,opt,name=on_conflict,json=onConflict,proto3" json:"on_conflict,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1553,6 +1565,13 @@ func (x *CreateLinksRequest) GetPartial() bool {
 func (x *CreateLinksRequest) GetDurability() string {
 	if x != nil {
 		return x.Durability
+	}
+	return ""
+}
+
+func (x *CreateLinksRequest) GetOnConflict() string {
+	if x != nil {
+		return x.OnConflict
 	}
 	return ""
 }
@@ -3397,26 +3416,30 @@ const file_engram_v1_graph_proto_rawDesc = "" +
 	"\aversion\x18\t \x01(\rR\aversion\x127\n" +
 	"\tstored_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\bstoredAt\x12\x10\n" +
-	"\x03lsn\x18\v \x01(\x04R\x03lsn\"s\n" +
+	"\x03lsn\x18\v \x01(\x04R\x03lsn\"\x94\x01\n" +
 	"\x11CreateLinkRequest\x12\x14\n" +
 	"\x05space\x18\x01 \x01(\tR\x05space\x12(\n" +
 	"\x04link\x18\x02 \x01(\v2\x14.engram.v1.LinkInputR\x04link\x12\x1e\n" +
 	"\n" +
 	"durability\x18\x03 \x01(\tR\n" +
-	"durability\"\xa3\x01\n" +
+	"durability\x12\x1f\n" +
+	"\von_conflict\x18\x04 \x01(\tR\n" +
+	"onConflict\"\xa3\x01\n" +
 	"\x12CreateLinkResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03lsn\x18\x02 \x01(\x04R\x03lsn\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\rR\aversion\x127\n" +
 	"\tstored_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bstoredAt\x12\x18\n" +
-	"\aoutcome\x18\x05 \x01(\tR\aoutcome\"\x90\x01\n" +
+	"\aoutcome\x18\x05 \x01(\tR\aoutcome\"\xb1\x01\n" +
 	"\x12CreateLinksRequest\x12\x14\n" +
 	"\x05space\x18\x01 \x01(\tR\x05space\x12*\n" +
 	"\x05links\x18\x02 \x03(\v2\x14.engram.v1.LinkInputR\x05links\x12\x18\n" +
 	"\apartial\x18\x03 \x01(\bR\apartial\x12\x1e\n" +
 	"\n" +
 	"durability\x18\x04 \x01(\tR\n" +
-	"durability\"v\n" +
+	"durability\x12\x1f\n" +
+	"\von_conflict\x18\x05 \x01(\tR\n" +
+	"onConflict\"v\n" +
 	"\x13CreateLinksResponse\x12/\n" +
 	"\aresults\x18\x01 \x03(\v2\x15.engram.v1.LinkResultR\aresults\x12\x16\n" +
 	"\x06stored\x18\x02 \x01(\rR\x06stored\x12\x16\n" +

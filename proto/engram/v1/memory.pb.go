@@ -914,7 +914,7 @@ type RememberRequest struct {
 	// When the write is acknowledged: disk (fsync) or process (the kernel has it).
 	// The space's own setting when left out.
 	Durability string `protobuf:"bytes,4,opt,name=durability,proto3" json:"durability,omitempty"`
-	// Wait until these are done: vector.
+	// Wait until these are done: vector; or none, which is the default.
 	Wait          []string `protobuf:"bytes,5,rep,name=wait,proto3" json:"wait,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1088,7 +1088,11 @@ type RememberBatchRequest struct {
 	// As for one memory.
 	OnConflict string `protobuf:"bytes,4,opt,name=on_conflict,json=onConflict,proto3" json:"on_conflict,omitempty"`
 	// As for one memory.
-	Durability    string `protobuf:"bytes,5,opt,name=durability,proto3" json:"durability,omitempty"`
+	Durability string `protobuf:"bytes,5,opt,name=durability,proto3" json:"durability,omitempty"`
+	// What to wait for: vector, until all vectors are made, or none. A batch that
+	// does not say waits for vectors a few seconds, so that what is asked next finds
+	// most of them.
+	Wait          []string `protobuf:"bytes,6,rep,name=wait,proto3" json:"wait,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1156,6 +1160,13 @@ func (x *RememberBatchRequest) GetDurability() string {
 		return x.Durability
 	}
 	return ""
+}
+
+func (x *RememberBatchRequest) GetWait() []string {
+	if x != nil {
+		return x.Wait
+	}
+	return nil
 }
 
 // What became of each item of a batch.
@@ -2423,7 +2434,7 @@ const file_engram_v1_memory_proto_rawDesc = "" +
 	"\aversion\x18\x03 \x01(\rR\aversion\x127\n" +
 	"\tstored_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bstoredAt\x12\x18\n" +
 	"\aoutcome\x18\x05 \x01(\tR\aoutcome\x12\x18\n" +
-	"\apending\x18\x06 \x03(\tR\apending\"\xbb\x01\n" +
+	"\apending\x18\x06 \x03(\tR\apending\"\xcf\x01\n" +
 	"\x14RememberBatchRequest\x12\x14\n" +
 	"\x05space\x18\x01 \x01(\tR\x05space\x122\n" +
 	"\bmemories\x18\x02 \x03(\v2\x16.engram.v1.MemoryInputR\bmemories\x12\x18\n" +
@@ -2432,7 +2443,8 @@ const file_engram_v1_memory_proto_rawDesc = "" +
 	"onConflict\x12\x1e\n" +
 	"\n" +
 	"durability\x18\x05 \x01(\tR\n" +
-	"durability\"y\n" +
+	"durability\x12\x12\n" +
+	"\x04wait\x18\x06 \x03(\tR\x04wait\"y\n" +
 	"\x15RememberBatchResponse\x120\n" +
 	"\aresults\x18\x01 \x03(\v2\x16.engram.v1.BatchResultR\aresults\x12\x16\n" +
 	"\x06stored\x18\x02 \x01(\rR\x06stored\x12\x16\n" +
