@@ -189,3 +189,32 @@ func (r *Result) Save(dir string) error {
 	}
 	return os.WriteFile(filepath.Join(dir, r.Benchmark+".txt"), []byte(r.String()), 0o644)
 }
+
+// Markdown is the table for a page.
+func (r *Result) Markdown() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# %s, %s\n\n%s\n\n", r.Benchmark, r.Date.Format(time.RFC3339), r.Machine)
+	for _, k := range sortedKeys(r.Parameters) {
+		fmt.Fprintf(&b, "- %s: %v\n", k, r.Parameters[k])
+	}
+	b.WriteString("\n| figure | value | bar | |\n|---|---:|---|---|\n")
+	for _, f := range r.Figures {
+		bar, met := "", ""
+		if f.Met != nil {
+			bar, met = f.Bar.String(), "met"
+			if !*f.Met {
+				met = "**not met**"
+			}
+		}
+		fmt.Fprintf(&b, "| %s | %s %s | %s | %s |\n", f.Name, f.number(), f.Unit, bar, met)
+	}
+	for _, n := range r.Notes {
+		fmt.Fprintf(&b, "\n%s\n", n)
+	}
+	return b.String()
+}
+
+// SaveMarkdown writes the table as NAME.md into dir, which Save has made.
+func (r *Result) SaveMarkdown(dir string) error {
+	return os.WriteFile(filepath.Join(dir, r.Benchmark+".md"), []byte(r.Markdown()), 0o644)
+}

@@ -130,8 +130,11 @@ func serveREST(db *engram.DB, p *pool) (*rest, func() error, error) {
 		defer cancel()
 		return errors.Join(srv.Shutdown(ctx), <-ended)
 	}
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
-	return &rest{"http://" + ln.Addr().String() + "/v1/spaces/", client, p}, stop, nil
+	return restAt(ln.Addr().String(), p), stop, nil
+}
+
+func restAt(address string, p *pool) *rest {
+	return &rest{"http://" + address + "/v1/spaces/", &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}, p}
 }
 
 func (r *rest) call(ctx context.Context, method, path string, body []byte) error {

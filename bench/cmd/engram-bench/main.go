@@ -7,6 +7,7 @@
 //	go run ./bench/cmd/engram-bench recall    recall by text, exact vector scan, filters
 //	go run ./bench/cmd/engram-bench open      opening: a large space, an empty server, many small spaces
 //	go run ./bench/cmd/engram-bench mix       the reference workload, open loop
+//	go run ./bench/cmd/engram-bench doors     gRPC and REST beside the library, import, export, a server at rest
 //
 // It ends with 0 when every bar is met, 1 when one is missed, 3 when it could
 // not measure and 130 when it was interrupted. docs/operate/benchmarks.md says
@@ -18,9 +19,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/signal"
 	"runtime/pprof"
+	"slices"
 	"strings"
 
 	"github.com/engramdb/engram/bench/record"
@@ -61,7 +64,13 @@ func (b *bench) does(part string) bool {
 }
 
 var commands = map[string]func(context.Context, *bench) error{
-	"quality": quality, "fusion": fusion, "write": write, "recall": recall, "open": open, "mix": mix,
+	"quality":   quality,
+	"fusion":    fusion,
+	"write":     write,
+	"recall":    recall,
+	"open":      open,
+	"mix":       mix,
+	"doors":     doors,
 	childSpaces: spacesInChild,
 }
 
@@ -72,9 +81,15 @@ func main() {
 	os.Exit(code)
 }
 
+// names are those of the commands that people call.
+func names() []string {
+	all := slices.Sorted(maps.Keys(commands))
+	return slices.DeleteFunc(all, func(name string) bool { return name == childSpaces })
+}
+
 func run(ctx context.Context, args []string) int {
 	if len(args) == 0 || commands[args[0]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: engram-bench quality|fusion|write|recall|open|mix [flags]; -h after one of them lists its flags")
+		fmt.Fprintln(os.Stderr, "usage: engram-bench "+strings.Join(names(), "|")+" [flags]; -h after one of them lists its flags")
 		return exitFailed
 	}
 	b, err := parse(args[0], args[1:])
@@ -152,7 +167,10 @@ func (b *bench) measure(ctx context.Context, name string) (err error) {
 	if b.scale < 1 || b.only != "" {
 		return nil
 	}
-	return b.Save(b.results)
+	if err := b.Save(b.results); err != nil || name != "doors" {
+		return err
+	}
+	return b.SaveMarkdown(b.results)
 }
 
 func startProfile(file string) (stop func(), err error) {

@@ -116,14 +116,19 @@ func (b *bench) openServer(ctx context.Context) error {
 	return nil
 }
 
-// startOnce says how long a server takes from its start to its first yes.
-func startOnce(ctx context.Context, bin, dir string) (time.Duration, error) {
+// freeAddress is one that nothing listens on at present.
+func freeAddress() (string, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return 0, err
+		return "", err
 	}
-	address := ln.Addr().String()
-	if err := ln.Close(); err != nil {
+	return ln.Addr().String(), ln.Close()
+}
+
+// startOnce says how long a server takes from its start to its first yes.
+func startOnce(ctx context.Context, bin, dir string) (time.Duration, error) {
+	address, err := freeAddress()
+	if err != nil {
 		return 0, err
 	}
 	server := exec.CommandContext(ctx, bin, "serve", "--data", dir, "--listen", address)
