@@ -39,10 +39,11 @@ type Graph struct {
 	born    []uint32 // number of the Put that filled the row
 	rows    table    // row of each slot
 
-	puts    uint32 // counts Put
-	tail    queued // rows that wait for links
-	apart   queued // rows that stand apart
-	free    []uint32
+	puts    uint32              // counts Put
+	tail    queued              // rows that wait for links
+	apart   queued              // rows that stand apart
+	free    int                 // rows that are free
+	lowest  int                 // no row before it is free
 	dead    []uint32            // rows whose vectors are gone, while links lead to them
 	twins   map[uint32][]uint32 // rows equal to a linked one
 	twinned int
@@ -157,9 +158,16 @@ func (g *Graph) Delete(slot uint32) {
 	if found < 0 {
 		return
 	}
-	row := uint32(found)
 	g.rows.remove(slot)
 	g.live--
+	g.forget(uint32(found))
+	if g.live <= g.flatMost/4 {
+		g.becomeFlat()
+	}
+}
+
+// forget takes a row out of where its state has it.
+func (g *Graph) forget(row uint32) {
 	switch g.states[row] {
 	case waiting:
 		g.tail.remove(g, row)
@@ -174,9 +182,6 @@ func (g *Graph) Delete(slot uint32) {
 		if !g.inherit(row) {
 			g.die(row)
 		}
-	}
-	if g.live <= g.flatMost/4 {
-		g.becomeFlat()
 	}
 }
 

@@ -136,6 +136,55 @@ func sortedKeys(m map[uint32][]float32) []uint32 {
 	return keys
 }
 
+// Memory follows what there is, and not what there was.
+func TestGraphShrinks(t *testing.T) {
+	c := newCloud(16, 20, 64)
+	g := ann.NewSmallGraph(64, memory.MetricCosine, 200)
+	kept := ann.NewSmallGraph(64, memory.MetricCosine, 200)
+	same := c.vector()
+	for slot := range uint32(12_000) {
+		v := c.vector()
+		if slot%40 == 3 {
+			v = same
+		}
+		g.Put(slot, v)
+		if slot%10 == 3 {
+			kept.Put(slot, v)
+		}
+		if slot%3000 == 2999 {
+			settle(t, g, 2)
+		}
+	}
+	most := g.Bytes()
+	for slot := range uint32(12_000) {
+		if slot%10 != 3 {
+			g.Delete(slot)
+		}
+		if slot%2000 == 1999 {
+			settle(t, g, 2)
+		}
+	}
+	settle(t, kept, 2)
+	if got := g.Bytes(); got > most/2 || got > 4*kept.Bytes() {
+		t.Errorf("it takes %d bytes, %d before, and %d for a new one", got, most, kept.Bytes())
+	}
+	var queries [][]float32
+	for range 50 {
+		queries = append(queries, c.vector())
+	}
+	if got := recallOf(t, g, queries, nil, ann.Options{Walk: true, Effort: 40}); got < .99 {
+		t.Errorf("recall is %.4f", got)
+	}
+	for range 20 {
+		q := c.vector()
+		x, _, _ := g.Search(context.Background(), q, 10, nil, ann.Options{Exact: true})
+		y, _, _ := kept.Search(context.Background(), q, 10, nil, ann.Options{Exact: true})
+		if !slices.Equal(x, y) {
+			t.Fatalf("exactly: %v and %v", x, y)
+		}
+	}
+}
+
 // While half of all is dead and not mended, walks find the rest.
 func TestGraphWalksThroughTheDead(t *testing.T) {
 	c := newCloud(6, 20, 64)

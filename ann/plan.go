@@ -38,6 +38,8 @@ type Plan struct {
 
 	// A part of a sweep: over rows [from, to), when so many were dead.
 	from, to, dead int
+
+	moves bool // of rows that lie too far apart
 }
 
 // A change is new links of a row that is linked: what it has, and added, of which
@@ -62,7 +64,7 @@ const (
 	// millisecond in an index of a million.
 	stepRows = 2
 	// stepChanges is the same for rows whose links change.
-	stepChanges = 32
+	stepChanges = 16
 )
 
 // Plan begins the next part of the work; nil when there is none: the tail is
@@ -76,7 +78,7 @@ func (g *Graph) Plan() *Plan {
 	}
 	n := min(PlanRows, g.tail.len())
 	if n == 0 {
-		return nil
+		return g.planMove()
 	}
 	p := &Plan{g: g, placed: g.placed, rows: slices.Clone(g.tail.all()[:n])}
 	for _, row := range p.rows {
@@ -351,11 +353,15 @@ func (g *Graph) Place(p *Plan) int {
 		return 0
 	}
 	g.placed++
-	if p.rows == nil {
+	switch {
+	case p.moves:
+		g.placeMove()
+	case p.rows == nil:
 		g.placeSweep(p)
-		return 0
+	default:
+		return g.placeRows(p)
 	}
-	return g.placeRows(p)
+	return 0
 }
 
 func (g *Graph) placeRows(p *Plan) int {

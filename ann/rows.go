@@ -1,7 +1,9 @@
 package ann
 
 import (
+	"bytes"
 	"math"
+	"slices"
 	"unsafe"
 
 	"github.com/engramdb/engram/memory"
@@ -41,9 +43,8 @@ func (g *Graph) setLinks(row uint32, links []uint32) {
 // addRow finds a place for a slot's vector: one that is free, else a new one.
 func (g *Graph) addRow(slot uint32) uint32 {
 	var row uint32
-	if n := len(g.free); n > 0 {
-		row = g.free[n-1]
-		g.free = g.free[:n-1]
+	if g.free > 0 {
+		row = g.lowestFree()
 	} else {
 		row = uint32(g.count)
 		if g.count++; g.count >= maxRows {
@@ -63,6 +64,20 @@ func (g *Graph) addRow(slot uint32) uint32 {
 	g.rows.set(slot, int(row))
 	g.live++
 	return row
+}
+
+// lowestFree takes the first place that is free, so that the last chunks empty.
+func (g *Graph) lowestFree() uint32 {
+	row := g.findFree()
+	g.lowest++
+	g.free--
+	return uint32(row)
+}
+
+// findFree is the first place that is free, of which there is one.
+func (g *Graph) findFree() int {
+	g.lowest += bytes.IndexByte(raw(g.states[g.lowest:]), byte(free))
+	return g.lowest
 }
 
 func (g *Graph) addChunk() {
@@ -98,7 +113,46 @@ func (g *Graph) release(row uint32) {
 	g.wipe(row)
 	g.setLinks(row, nil)
 	g.states[row], g.slots[row], g.born[row] = free, 0, 0
-	g.free = append(g.free, row)
+	g.free++
+	g.lowest = min(g.lowest, int(row))
+}
+
+// trim lets the last chunks go that are free, but for one.
+func (g *Graph) trim() {
+	for {
+		first := len(g.links) - 2
+		if first < 1 || slices.ContainsFunc(g.states[min(first<<chunkShift, g.count):], func(s state) bool { return s != free }) {
+			return
+		}
+		g.dropRows(max(0, g.count-first<<chunkShift))
+		n := len(g.links) - 1
+		drop(&g.links, n)
+		drop(&g.vectors, n)
+		drop(&g.coded.Factors, n)
+		if g.code.stride > 0 {
+			drop(&g.coded.Codes, n)
+		}
+		if g.metric == memory.MetricDot {
+			drop(&g.lifts, n)
+		}
+		g.heap, g.changed = g.heap[:n], g.changed[:n]
+	}
+}
+
+// dropRows forgets the last n rows, which are free.
+func (g *Graph) dropRows(n int) {
+	g.count -= n
+	g.free -= n
+	g.lowest = min(g.lowest, g.count)
+	g.slots, g.states, g.born = g.slots[:g.count], g.states[:g.count], g.born[:g.count]
+	if cap(g.slots) > 4*g.count {
+		g.slots, g.states, g.born = slices.Clone(g.slots), slices.Clone(g.states), slices.Clone(g.born)
+	}
+}
+
+func drop[T any](chunks *[]T, from int) {
+	clear((*chunks)[from:])
+	*chunks = (*chunks)[:from]
 }
 
 // leaveFlat moves all vectors from the exact index to rows that wait for links.
@@ -139,7 +193,7 @@ func (g *Graph) Bytes() int {
 	if g.flat != nil {
 		return g.flat.Bytes()
 	}
-	n := g.rows.bytes() + 4*cap(g.slots) + cap(g.states) + 4*cap(g.born) + 4*cap(g.free) + 4*cap(g.dead)
+	n := g.rows.bytes() + 4*cap(g.slots) + cap(g.states) + 4*cap(g.born) + 4*cap(g.dead)
 	n += 4*cap(g.tail.rows) + 4*cap(g.apart.rows) + 4*cap(g.entries.rows) + 16*g.twinned
 	n += len(g.links) * vector.CodedChunk * (g.code.stride + 4*degree + int(unsafe.Sizeof(vector.RowFactors{})))
 	n += len(g.lifts) * vector.CodedChunk * int(unsafe.Sizeof(lift{}))

@@ -230,7 +230,7 @@ func raw[T any](v []T) []byte {
 // twins is for each row that has some: the row, how many, they.
 func (g *Graph) lists() []uint32 {
 	var all []uint32
-	for _, l := range [][]uint32{g.tail.all(), g.apart.all(), g.free, g.dead, g.entries.rows} {
+	for _, l := range [][]uint32{g.tail.all(), g.apart.all(), g.dead, g.entries.rows} {
 		all = append(append(all, uint32(len(l))), l...)
 	}
 	all = append(all, uint32(len(g.twins)))
@@ -405,7 +405,7 @@ func (l *loader) readLists() error {
 		}
 		return 0
 	}
-	for _, to := range []*[]uint32{&l.tail.rows, &l.apart.rows, &l.free, &l.dead, &l.entries.rows} {
+	for _, to := range []*[]uint32{&l.tail.rows, &l.apart.rows, &l.dead, &l.entries.rows} {
 		*to = take(length())
 	}
 	for n := length(); n > 0 && ok; n-- {
@@ -466,7 +466,7 @@ func (l *loader) checkLists() error {
 		}
 		return true
 	}
-	if !in(l.tail.rows, waiting) || !in(l.apart.rows, standing) || !in(l.free, free) || !in(l.dead, dead) || !in(l.entries.rows, linked) {
+	if !in(l.tail.rows, waiting) || !in(l.apart.rows, standing) || !in(l.dead, dead) || !in(l.entries.rows, linked) {
 		return corrupt("a list")
 	}
 	for row, list := range l.twins {
@@ -483,8 +483,11 @@ func (l *loader) checkLists() error {
 		}
 	}
 	for i, s := range l.states {
-		if s > dead || s != linked && !listed[i] {
+		if s > dead || s != linked && s != free && !listed[i] {
 			return corrupt("a row is in no list")
+		}
+		if s == free {
+			l.free++
 		}
 	}
 	return nil

@@ -1,6 +1,10 @@
 package ann
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/engramdb/engram/vector"
+)
 
 // A sweep goes over all rows once and mends the links that lead to rows which
 // were dead when it began; then no link leads there, and their places are free
@@ -83,7 +87,8 @@ func (s *scratch) mended(row uint32) []uint32 {
 	}
 	slices.Sort(all)
 	all = slices.Compact(all)
-	return s.choose(s.distances(row, all), degree)
+	near := s.distances(row, all)
+	return s.choose(near[:min(len(near), breadth)], degree)
 }
 
 // placeSweep carries a part of a sweep out, and frees the dead when it was the last.
@@ -108,4 +113,47 @@ func (g *Graph) placeSweep(p *Plan) {
 	}
 	g.dead = slices.Delete(g.dead, 0, g.sweep.dead)
 	g.sweep = sweep{}
+	g.trim()
+}
+
+const (
+	// moveFrom: rows move together when so many more than there are vectors are free.
+	moveFrom = 2 * vector.CodedChunk
+	// moveRows is how many rows one Plan moves.
+	moveRows = 64
+)
+
+// planMove plans to move vectors from the last rows to the first that are free,
+// when most are: they wait for links there, and their places become free by a
+// sweep. So memory follows what there is, not what there was.
+func (g *Graph) planMove() *Plan {
+	if g.free <= g.live+moveFrom {
+		return nil
+	}
+	p := &Plan{g: g, placed: g.placed, moves: true}
+	p.stage = func(int) bool { return true }
+	return p
+}
+
+func (g *Graph) placeMove() {
+	moved := 0
+	v := make([]float32, g.dim)
+	for row := g.count - 1; moved < moveRows && row > g.findFree(); row-- {
+		if s := g.states[row]; s == free || s == dead {
+			continue
+		}
+		slot := g.slots[row]
+		copy(v, g.vector(uint32(row)))
+		to := g.addRow(slot) // takes the slot's place in the table; the row is forgotten below
+		copy(g.vector(to), v)
+		g.live--
+		g.forget(uint32(row))
+		g.fill(to)
+		moved++
+		if g.states[row] == linked { // a twin has its place now, and is moved too
+			row++
+		}
+	}
+	clear(v)
+	g.trim()
 }
