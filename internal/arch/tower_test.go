@@ -115,7 +115,7 @@ var libraries = []library{
 	{"github.com/fxamacker/cbor/v2", []string{"store", "", "backup"}, "what lies on disk is encoded in one place"},
 	{"github.com/google/uuid", []string{"memory", "server"}, "ids are made where the words are, request ids at the door"},
 	{"github.com/RoaringBitmap/roaring/v2", []string{"facet", "text", "ann", "graph", "recall", ""}, "sets of ordinals are for indexes and those who ask them"},
-	{"github.com/bits-and-blooms/bitset", []string{"facet", "text", "ann", "graph", "recall", ""}, "sets of ordinals are for indexes and those who ask them"},
+	{"github.com/bits-and-blooms/bitset", []string{"facet", "text", "ann", "graph", "recall", "", "bench"}, "sets of ordinals are for indexes and those who ask them"},
 	{"github.com/blevesearch/snowballstem", []string{"text"}, "stems are made where words are analysed, or a query and an index would differ"},
 	{"github.com/clipperhouse/uax29/v2", []string{"text"}, "words are cut in one place, or a query and an index would differ"},
 	{"golang.org/x/text", []string{"text", "embed", ""}, "words are folded where they are analysed, names of entities where they are matched"},

@@ -8,6 +8,7 @@
 //	go run ./bench/cmd/engram-bench open      opening: a large space, an empty server, many small spaces
 //	go run ./bench/cmd/engram-bench mix       the reference workload, open loop
 //	go run ./bench/cmd/engram-bench doors     gRPC and REST beside the library, import, export, a server at rest
+//	go run ./bench/cmd/engram-bench nearest   nearest vectors beside the indexes that people use
 //
 // It ends with 0 when every bar is met, 1 when one is missed, 3 when it could
 // not measure and 130 when it was interrupted. docs/operate/benchmarks.md says
@@ -44,6 +45,7 @@ type bench struct {
 	results string
 	profile string
 	only    string
+	nearest nearestFlags
 	*record.Result
 }
 
@@ -71,6 +73,7 @@ var commands = map[string]func(context.Context, *bench) error{
 	"open":      open,
 	"mix":       mix,
 	"doors":     doors,
+	"nearest":   compareNearest,
 	childSpaces: spacesInChild,
 }
 
@@ -121,6 +124,9 @@ func parse(name string, args []string) (*bench, error) {
 	f.StringVar(&b.results, "results", "bench/results", "folder of the results")
 	f.StringVar(&b.profile, "profile", "", "file for a CPU profile of the run")
 	f.StringVar(&b.only, "only", "", "parts to do, with commas between them; all when empty (results are not saved)")
+	if name == "nearest" {
+		b.nearest.register(f)
+	}
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}

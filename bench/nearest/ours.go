@@ -1,0 +1,162 @@
+package nearest
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/engramdb/engram/ann"
+)
+
+// Ours is the index of this repository, in this process. Its vectors lie in a file
+// of its own, as they do in a database that has written a snapshot.
+type Ours struct {
+	Scratch string // folder of that file
+
+	set   *Set
+	index *ann.Graph
+}
+
+func (o *Ours) Name() string      { return "engram" }
+func (o *Ours) Codes() string     { return "8 bits, re-ranked from float32" }
+func (o *Ours) Version() string   { return "this" }
+func (o *Ours) Efforts() []Effort { return graphEfforts() }
+
+// Build makes the index.
+func (o *Ours) Build(ctx context.Context, s *Set) (Built, error) {
+	before := ownBytes()
+	began := time.Now()
+	o.set, o.index = s, newIndex(s)
+	for i := range s.N {
+		if i%1024 == 0 && ctx.Err() != nil {
+			return Built{}, ctx.Err()
+		}
+		o.index.Put(uint32(i), s.row(i))
+	}
+	if err := o.settle(ctx); err != nil {
+		return Built{}, err
+	}
+	took := time.Since(began)
+	if o.Scratch != "" {
+		if err := o.adopt(); err != nil {
+			return Built{}, err
+		}
+	}
+	return Built{Took: took, Bytes: max(ownBytes()-before, int64(o.index.Bytes()))}, nil
+}
+
+// adopt lets the vectors lie in a file.
+func (o *Ours) adopt() error {
+	name := filepath.Join(o.Scratch, "engram.near")
+	if err := save(o.index, name); err != nil {
+		return err
+	}
+	b, err := mapFile(name)
+	if err != nil {
+		return err
+	}
+	return o.index.Adopt(b)
+}
+
+func save(g *ann.Graph, name string) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriterSize(f, 1<<20)
+	return errors.Join(g.Save(out), out.Flush(), f.Sync(), f.Close())
+}
+
+func newIndex(s *Set) *ann.Graph { return ann.NewGraph(s.Dim, s.Metric) }
+
+func (o *Ours) options(e Effort) ann.Options {
+	if len(e) == 0 {
+		return o.defaults()
+	}
+	return ann.Options{Workers: 1, Walk: true, Effort: e[0]}
+}
+
+func (o *Ours) IDs(ctx context.Context, e Effort) ([][]uint32, error) {
+	ids := make([][]uint32, o.set.queries())
+	for i := range ids {
+		hits, _, err := o.index.Search(ctx, o.set.query(i), K, nil, o.options(e))
+		if err != nil {
+			return nil, err
+		}
+		ids[i] = slotsOf(hits)
+	}
+	return ids, nil
+}
+
+func slotsOf(hits []ann.Hit) []uint32 {
+	ids := make([]uint32, len(hits))
+	for i, h := range hits {
+		ids[i] = h.Slot
+	}
+	return ids
+}
+
+// Time asks one query a call; there is no other way to ask.
+func (o *Ours) Time(ctx context.Context, e Effort, least time.Duration) (each, block float64, err error) {
+	options := o.options(e)
+	pass := func() error {
+		for i := range o.set.queries() {
+			if _, _, err := o.index.Search(ctx, o.set.query(i), K, nil, options); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := pass(); err != nil {
+		return 0, 0, err
+	}
+	passes, began := 0, time.Now()
+	for time.Since(began) < least {
+		if err := pass(); err != nil {
+			return 0, 0, err
+		}
+		passes++
+	}
+	return float64(passes*o.set.queries()) / time.Since(began).Seconds(), 0, nil
+}
+
+// Close lets the index go.
+func (o *Ours) Close() error {
+	o.set, o.index = nil, nil
+	debug.FreeOSMemory()
+	return nil
+}
+
+// ownBytes is the memory of this process that is no file's, after what is unused
+// was given back; 0 where the system does not say.
+func ownBytes() int64 {
+	runtime.GC()
+	debug.FreeOSMemory()
+	b, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(b)) {
+		if rest, ok := strings.CutPrefix(line, "RssAnon:"); ok {
+			kb, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
+			if err != nil {
+				return 0
+			}
+			return kb << 10
+		}
+	}
+	return 0
+}
+
+// defaults are the options of a search whose effort is the engine's choice.
+func (o *Ours) defaults() ann.Options { return ann.Options{Workers: 1} }
+
+// settle makes the links of what was put, with two threads, as rivals build.
+func (o *Ours) settle(ctx context.Context) error { return o.index.Settle(ctx, 2) }
