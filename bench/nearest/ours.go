@@ -24,9 +24,16 @@ type Ours struct {
 	index *ann.Graph
 }
 
-func (o *Ours) Name() string      { return "engram" }
-func (o *Ours) Codes() string     { return "8 bits, re-ranked from float32" }
-func (o *Ours) Version() string   { return "this" }
+// Name is what it is called in tables.
+func (o *Ours) Name() string { return "engram" }
+
+// Codes says what is compared.
+func (o *Ours) Codes() string { return "8 bits, re-ranked from float32" }
+
+// Version is of no use: it is what stands here.
+func (o *Ours) Version() string { return "this" }
+
+// Efforts are the widths of a walk.
 func (o *Ours) Efforts() []Effort { return graphEfforts() }
 
 // Build makes the index.
@@ -83,6 +90,7 @@ func (o *Ours) options(e Effort) ann.Options {
 	return ann.Options{Workers: 1, Walk: true, Effort: e[0]}
 }
 
+// IDs asks all queries of the set.
 func (o *Ours) IDs(ctx context.Context, e Effort) ([][]uint32, error) {
 	ids := make([][]uint32, o.set.queries())
 	for i := range ids {
