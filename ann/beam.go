@@ -1,9 +1,6 @@
 package ann
 
-import (
-	"math"
-	"slices"
-)
+import "math"
 
 // An item is a row with its key, in one number that orders by key and then by
 // row: the key's bits, made to rise, above 31 bits of row and one that says that
@@ -130,5 +127,3 @@ func (q *queue) pop() item {
 	}
 	return top
 }
-
-func sortItems(items []item) { slices.Sort(items) }

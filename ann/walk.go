@@ -79,9 +79,8 @@ type scratch struct {
 	compared int
 
 	// For links.
-	near   []neighbour
-	flags  []bool
-	chosen []uint32
+	near  []neighbour
+	flags []bool
 }
 
 // atOnce is how many rows are compared in one call; entries may be more than links.
