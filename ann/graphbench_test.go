@@ -3,6 +3,7 @@ package ann_test
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -89,9 +90,8 @@ func half(h uint16) float32 {
 
 // clustered is made up of topics, in them groups, in them handfuls, and noise: the
 // nearest, tenth and a random one are about as far away as in real text, with
-// cosines of some .7, .56 and .02.
-func clustered(tb testing.TB, n, dim, queries int) *set {
-	tb.Helper()
+// cosines of some .7, .56 and .02. It gives one vector after the other.
+func clustered(n, dim int) func() []float32 {
 	r := rand.New(rand.NewPCG(uint64(n), uint64(dim)))
 	of := func(n int) [][]float32 {
 		all := make([][]float32, n)
@@ -102,8 +102,7 @@ func clustered(tb testing.TB, n, dim, queries int) *set {
 		return all
 	}
 	topics, groups, handfuls := of(200), of(max(50, n/100)), of(max(200, n/5))
-	s := &set{name: fmt.Sprintf("clustered%dx%d", n, dim), metric: memory.MetricCosine}
-	one := func() []float32 {
+	return func() []float32 {
 		h := int(float64(len(handfuls)) * math.Pow(r.Float64(), 1.3)) // few are large, most small
 		group := h * 7919 % len(groups)
 		topic := group * 31 % len(topics)
@@ -114,11 +113,17 @@ func clustered(tb testing.TB, n, dim, queries int) *set {
 		vector.Normalize(v, v)
 		return v
 	}
+}
+
+func clusteredSet(tb testing.TB, n, dim, queries int) *set {
+	tb.Helper()
+	next := clustered(n, dim)
+	s := &set{name: fmt.Sprintf("clustered%dx%d", n, dim), metric: memory.MetricCosine}
 	for range n {
-		s.rows = append(s.rows, one())
+		s.rows = append(s.rows, next())
 	}
 	for range queries {
-		s.queries = append(s.queries, one())
+		s.queries = append(s.queries, next())
 	}
 	s.find(tb)
 	return s
@@ -168,16 +173,10 @@ func (s *set) recall(tb testing.TB, g *ann.Graph, o ann.Options) (recall, compar
 // efforts: of MiniLM's paragraphs where $ENGRAM_DATA has them, and of clusters,
 // whose size $ENGRAM_ANN_ROWS gives, such as 100000x768.
 func BenchmarkGraph(b *testing.B) {
-	size := os.Getenv("ENGRAM_ANN_ROWS")
-	if size == "" {
-		size = "20000x768"
-	}
-	rows, dim, _ := strings.Cut(size, "x")
-	n, _ := strconv.Atoi(rows)
-	d, _ := strconv.Atoi(dim)
+	n, d := sizeAsked()
 	for name, of := range map[string]func() *set{
 		"minilm":    func() *set { return minilm(b) },
-		"clustered": func() *set { return clustered(b, n, d, 500) },
+		"clustered": func() *set { return clusteredSet(b, n, d, 500) },
 	} {
 		b.Run(name, func(b *testing.B) {
 			s := of()
@@ -206,4 +205,129 @@ func BenchmarkGraph(b *testing.B) {
 			}
 		})
 	}
+}
+
+// sizeAsked is what $ENGRAM_ANN_ROWS says.
+func sizeAsked() (n, dim int) {
+	size := os.Getenv("ENGRAM_ANN_ROWS")
+	if size == "" {
+		size = "20000x768"
+	}
+	rows, numbers, _ := strings.Cut(size, "x")
+	n, _ = strconv.Atoi(rows)
+	dim, _ = strconv.Atoi(numbers)
+	return n, dim
+}
+
+// TestLarge builds one graph of the size that $ENGRAM_ANN_ROWS gives, keeping
+// the vectors nowhere else, and says what it found on the way: rates, memory,
+// recall, what saving and loading take, filters.
+func TestLarge(t *testing.T) {
+	if os.Getenv("ENGRAM_ANN_ROWS") == "" {
+		t.Skip("ENGRAM_ANN_ROWS is not set")
+	}
+	n, dim := sizeAsked()
+	next := clustered(n, dim)
+	g := ann.NewGraph(dim, memory.MetricCosine)
+	var putting, linking, longest time.Duration
+	for slot := range uint32(n) {
+		v := next()
+		began := time.Now()
+		g.Put(slot, v)
+		putting += time.Since(began)
+		if g.Tail() < 4096 && slot < uint32(n-1) {
+			continue
+		}
+		began = time.Now()
+		for p := g.Plan(); p != nil; p = g.Plan() {
+			for !p.Step(2) {
+			}
+			placing := time.Now()
+			g.Place(p)
+			longest = max(longest, time.Since(placing))
+		}
+		linking += time.Since(began)
+	}
+	t.Logf("%dx%d: put in %v, linked in %v, the longest Place %v; %d bytes a row; %s", n, dim, putting, linking, longest, g.Bytes()/n, ann.Describe(g))
+	s := &set{metric: memory.MetricCosine}
+	for range 300 {
+		q := next()
+		hits, _, err := g.Search(context.Background(), q, setK, nil, ann.Options{Exact: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.queries, s.truth = append(s.queries, q), append(s.truth, hits)
+	}
+	for _, effort := range []int{0, 10, 16, 24, 32, 48, 64, 96, 128, 192} {
+		best := time.Hour
+		o := ann.Options{Workers: 1, Effort: effort}
+		recall, compared := s.recall(t, g, o)
+		for range 5 {
+			began := time.Now()
+			s.recall(t, g, o)
+			best = min(best, time.Since(began))
+		}
+		t.Logf("effort %d: recall %.4f, %.0f compared, %.0f a second", effort, recall, compared, float64(len(s.queries))/best.Seconds())
+	}
+	s.filtered(t, g, n)
+	snapshot(t, g, dim)
+}
+
+// filtered says what filters of several widths take, any slots or those that are
+// nearest or farthest.
+func (s *set) filtered(t *testing.T, g *ann.Graph, n int) {
+	slots := make([]uint32, n)
+	for i := range slots {
+		slots[i] = uint32(i)
+	}
+	r := rand.New(rand.NewPCG(1, 1))
+	for _, share := range []float64{.9, .5, .2, .1, .01, .001, .0001} {
+		for _, kind := range []string{"any", "near", "far"} {
+			found, wanted, worst, compared := 0, 0, time.Duration(0), 0
+			for _, q := range s.queries[:8] {
+				allow := filter(kind, share, q, g, slots, r)
+				truth, _, _ := g.Search(context.Background(), q, setK, allow, ann.Options{Exact: true})
+				took := time.Hour
+				var hits []ann.Hit
+				for range 3 {
+					began := time.Now()
+					hits, compared, _ = g.Search(context.Background(), q, setK, allow, ann.Options{})
+					took = min(took, time.Since(began))
+				}
+				worst = max(worst, took)
+				wanted += len(truth)
+				for _, h := range hits {
+					if h.Score >= truth[len(truth)-1].Score {
+						found++
+					}
+				}
+			}
+			t.Logf("allowed %g, %s: recall %.4f, the slowest %v, compared %d", share, kind, float64(found)/float64(wanted), worst, compared)
+		}
+	}
+}
+
+// snapshot says what saving and loading take.
+func snapshot(t *testing.T, g *ann.Graph, dim int) {
+	name := filepath.Join(t.TempDir(), "snapshot")
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if err := errors.Join(g.Save(f), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("saved in %v", time.Since(began))
+	m := mapped(t, name)
+	began = time.Now()
+	if err := g.Adopt(m); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("adopted in %v: %d bytes a row", time.Since(began), g.Bytes()/g.Len())
+	began = time.Now()
+	if _, err := ann.LoadGraph(mapped(t, name), dim, memory.MetricCosine); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("loaded in %v", time.Since(began))
 }

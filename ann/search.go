@@ -83,27 +83,40 @@ type finder struct {
 	options Options
 }
 
-// window is how many of the best by key a scan keeps, of which those that may
-// belong among the first k are compared by themselves.
-func window(k int) int { return max(4*k, k+128) }
-
 // margin is by how much keys may be off, in standard deviations of the error of
 // one: a row is compared by itself when its key is within it of the k-th key.
 const margin = 3.5
 
-// sure is the item from which on items are too far away to be among the first k,
-// whatever rounding to codes has done to their keys. The error of a product of two
-// codes is that of uniform numbers of either's step, times the other's length.
-func (f *finder) sure(items []item) item {
-	if f.g.code.stride == 0 || len(items) <= f.k {
-		return math.MaxUint64
+// rankMost is how many rows a search compares by themselves, and at least rankShare
+// times k: where so many are as near as their codes can tell, it takes some
+// milliseconds, and the best by their codes are taken.
+const (
+	rankMost  = 8192
+	rankShare = 4
+)
+
+// off is the margin for a row: rounding to codes puts the error of uniform numbers
+// of either's step on a product, times the other's length.
+func (f *finder) off(row uint32) float32 {
+	if f.g.code.stride == 0 {
+		return 0
 	}
-	at := items[f.k-1]
-	code := f.g.coded.Code(at.row())
-	query := f.probe.coded
+	code, query := f.g.coded.Code(row), f.probe.coded
 	lengths := float64(vector.DotInt8(code, code)) + float64(vector.DotInt8(query.Code, query.Code))
-	off := math.Sqrt(lengths/12) * float64(f.g.coded.Factor(at.row()).Scale) * math.Abs(float64(query.Factor))
-	return newItem(at.key()+float32(margin*off), maxRows-1)
+	return float32(margin * math.Sqrt(lengths/12) * float64(f.g.coded.Factor(row).Scale) * math.Abs(float64(query.Factor)))
+}
+
+// usualOff is the margin of a search, by a few rows.
+func (f *finder) usualOff() float32 {
+	sum, rows := float32(0), f.g.entries.rows
+	if len(rows) == 0 {
+		rows = f.g.tail.all()
+	}
+	rows = rows[:min(len(rows), 8)]
+	for _, row := range rows {
+		sum += f.off(row)
+	}
+	return sum / float32(max(1, len(rows)))
 }
 
 // effort is how many candidates a walk keeps.
@@ -184,9 +197,10 @@ func (f *finder) scans() bool {
 
 func (f *finder) failed(err error) (Found, error) { return Found{Compared: f.compared}, err }
 
-// scanAll compares the codes of all that is allowed.
+// scanAll compares the codes of all that is allowed, and by themselves those that
+// may be among the first k, whatever their codes have done to their keys.
 func (f *finder) scanAll() (Found, error) {
-	f.beam.reset(window(f.k))
+	f.collects(f.k, f.usualOff())
 	units := func(s *scratch, from, to int) error { return s.scanChunks(f.ctx, from, to) }
 	if f.allow != nil {
 		units = func(s *scratch, from, to int) error { return s.scanWords(f.ctx, f.work.allow, from, to) }
@@ -194,18 +208,28 @@ func (f *finder) scanAll() (Found, error) {
 	if err := f.split(f.work.units, f.work.compare, units); err != nil {
 		return f.failed(err)
 	}
-	return f.rank(f.beam.items, false)
+	f.sift()
+	slices.Sort(f.sieve)
+	return f.rank(f.sieve[:min(len(f.sieve), max(rankMost, rankShare*f.k))], false)
 }
 
 // finish adds what waits for links to what a walk found.
 func (f *finder) finish() (Found, error) {
+	f.sieve, f.sifted, f.within = f.sieve[:0], 0, 0
 	tail := f.g.tail.all()
 	if err := f.split(len(tail), len(tail), func(s *scratch, from, to int) error {
 		return s.scanTail(f.ctx, tail[from:to], f.allow)
 	}); err != nil {
 		return f.failed(err)
 	}
-	return f.rank(f.beam.items, true)
+	items := f.beam.items
+	if len(items) > f.k {
+		last := items[f.k-1]
+		sure := newItem(last.key()+f.off(last.row()), maxRows-1)
+		n, _ := slices.BinarySearch(items, sure)
+		items = items[:n]
+	}
+	return f.rank(items, true)
 }
 
 // split runs a scan, in two halves at once when it is long. Items are ordered
@@ -224,7 +248,7 @@ func (f *finder) split(units, rows int, run func(s *scratch, from, to int) error
 	second := f.g.borrow()
 	defer f.g.giveBack(second)
 	second.aimed = f.aimed
-	second.beam.reset(f.beam.size)
+	second.collects(f.beam.size, f.within)
 	half := f.half(units)
 	var wg sync.WaitGroup
 	var err2 error
@@ -238,6 +262,7 @@ func (f *finder) split(units, rows int, run func(s *scratch, from, to int) error
 		}
 		f.beam.add(it)
 	}
+	f.sieve = append(f.sieve, second.sieve...)
 	if err == nil {
 		err = err2
 	}
@@ -252,23 +277,57 @@ func (f *finder) half(units int) int {
 	return (&search{allow: f.work.allow}).half(units)
 }
 
-// show compares what at holds and shows it to the beam, as rows not to follow.
+// collects makes a search keep the size best, and with them, in the sieve, all that
+// are within so much of the last of these.
+func (s *scratch) collects(size int, within float32) {
+	s.beam.reset(size)
+	s.sieve, s.sifted, s.within = s.sieve[:0], 0, within
+}
+
+// show compares what at holds and shows it to the beam, as rows not to follow, and
+// to the sieve.
 func (s *scratch) show(ctx context.Context) error {
 	before := s.compared / ctxEvery
 	s.compare()
-	worst := s.beam.worst()
+	worst, through := s.beam.worst(), s.through()
 	keys := s.keys[:len(s.at)]
 	for i, row := range s.at {
-		if it := newItem(keys[i], row) | followed; it < worst {
+		it := newItem(keys[i], row) | followed
+		if it > through {
+			continue
+		}
+		s.sieve = append(s.sieve, it)
+		if it < worst {
 			s.beam.add(it)
-			worst = s.beam.worst()
+			worst, through = s.beam.worst(), s.through()
 		}
 	}
 	s.at = s.at[:0]
+	if len(s.sieve) > 2*s.sifted+siftAt {
+		s.sift()
+	}
 	if s.compared/ctxEvery != before {
 		return ctx.Err()
 	}
 	return nil
+}
+
+// siftAt is how much the sieve holds before it is sifted.
+const siftAt = 1024
+
+// through is the last item that goes through the sieve.
+func (s *scratch) through() item {
+	if len(s.beam.items) < s.beam.size {
+		return math.MaxUint64
+	}
+	return newItem(s.beam.items[s.beam.size-1].key()+s.within, maxRows-1) | followed
+}
+
+// sift takes out of the sieve what is too far away by now.
+func (s *scratch) sift() {
+	through := s.through()
+	s.sieve = slices.DeleteFunc(s.sieve, func(it item) bool { return it > through })
+	s.sifted = len(s.sieve)
 }
 
 // offer has a row compared, with others.
@@ -333,48 +392,33 @@ func (s *scratch) scanTail(ctx context.Context, tail []uint32, allow *bitset.Bit
 // walk stand for their twins too.
 func (f *finder) rank(items []item, walked bool) (Found, error) {
 	g, q := f.g, f.probe.numbers
-	hits := make([]Hit, 0, 2*f.k+g.apart.len())
-	sure := f.sure(items)
+	top := newBest(f.k, f.work.compare)
 	for _, it := range items {
-		if it > sure {
-			break
-		}
 		row := it.row()
 		score := g.score(q, row)
 		if f.wants(row) {
-			hits = append(hits, Hit{g.slots[row], score})
+			top.add(Hit{g.slots[row], score})
 		}
 		if !walked || g.twinned == 0 {
 			continue
 		}
 		for _, t := range g.twins[row] {
 			if f.wants(t) {
-				hits = append(hits, Hit{g.slots[t], score})
+				top.add(Hit{g.slots[t], score})
 			}
 		}
 	}
 	for _, row := range g.apart.all() {
 		if f.wants(row) {
-			hits = append(hits, Hit{g.slots[row], g.score(q, row)})
+			top.add(Hit{g.slots[row], g.score(q, row)})
 			f.compared++
 		}
 	}
-	return Found{Hits: f.best(hits), Compared: f.compared}, nil
+	return Found{Hits: top.sorted(), Compared: f.compared}, nil
 }
 
 func (f *finder) wants(row uint32) bool {
 	return f.allow == nil || f.allow.Test(uint(f.g.slots[row]))
-}
-
-// best sorts hits and keeps k.
-func (f *finder) best(hits []Hit) []Hit {
-	slices.SortFunc(hits, func(x, y Hit) int {
-		if x.better(y) {
-			return -1
-		}
-		return 1 // no two hits have the same slot
-	})
-	return hits[:min(f.k, len(hits))]
 }
 
 // exact compares all that is allowed by itself.

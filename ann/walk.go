@@ -76,6 +76,9 @@ type scratch struct {
 	beyond   []uint32 // dead rows on the way
 	beam     beam
 	queue    queue
+	sieve    []item // what may be among the first of a scan
+	sifted   int    // how much was left when it was sifted last
+	within   float32
 	compared int
 
 	// For links.
