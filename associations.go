@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/bits-and-blooms/bitset"
@@ -39,11 +40,12 @@ type associations struct {
 	numbers  map[string]memory.Ordinal // of people, from 1
 	who      []person                  // by number - 1
 	streams  map[string]*stream
-	opened   uint32        // streams so far: the number of the last
-	notes    []note        // by ordinal
-	fresh    []fresh       // versions that the rules have not been asked about, in order
-	resting  bool          // links could not be made a moment ago
-	done     chan struct{} // closed when fresh becomes empty; nil: nobody waits
+	opened   uint32                  // streams so far: the number of the last
+	notes    []note                  // by ordinal
+	fresh    []fresh                 // versions that the rules have not been asked about, in order
+	resting  bool                    // links could not be made a moment ago
+	done     chan struct{}           // closed when fresh becomes empty; nil: nobody waits
+	rules    atomic.Pointer[ruleSet] // of the settings as they were last asked; needs no lock
 }
 
 // fresh is a version of a memory, by the record that made it.
@@ -228,6 +230,15 @@ func (t *tower) entity(v *store.View, n *store.Node) error {
 	return nil
 }
 
+// newEntity follows a new version of an entity: older texts may say its names.
+func (t *tower) newEntity(v *store.View, n *store.Node) error {
+	err := t.entity(v, n)
+	if err == nil && t.assoc != nil {
+		t.assoc.fresh = append(t.assoc.fresh, fresh{n.Ordinal, n.LSN})
+	}
+	return err
+}
+
 // findMissing lists the living slots that have no vector yet, suppressed ones too:
 // they may be shown again.
 func (t *tower) findMissing() {
@@ -280,11 +291,11 @@ func (t *tower) associate(ctx context.Context, v *store.View) error {
 	return nil
 }
 
-// freshAfter lists the memories whose version is younger than a record, in the order
-// of the journal.
+// freshAfter lists the memories and entities whose version is younger than a record, in
+// the order of the journal.
 func freshAfter(nodes []*store.Node, done memory.LSN) (list []fresh) {
 	for _, n := range nodes {
-		if n.LSN > done && n.Kind != memory.KindEntity {
+		if n.LSN > done {
 			list = append(list, fresh{n.Ordinal, n.LSN})
 		}
 	}
@@ -477,17 +488,48 @@ func (a asked) place(tx *store.Tx) error {
 	if err != nil || n == nil || n.Version != a.node.Version {
 		return err
 	}
+	if n.Kind == memory.KindEntity {
+		return a.placeAtEntity(tx)
+	}
 	if n.Version > 1 {
 		if err := a.endOutdated(tx); err != nil {
 			return err
 		}
 	}
 	for _, l := range a.links {
-		if err := placeProposal(tx, l); err != nil {
+		if _, err := placeProposal(tx, l); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// placeAtEntity adds the links of memories to an entity that came after them, to those
+// that have room for one.
+func (a asked) placeAtEntity(tx *store.Tx) error {
+	for _, l := range a.links {
+		n, err := madeFor(tx, l.From)
+		if err != nil {
+			return err
+		}
+		if n < rules.LinksMost {
+			if _, err := placeProposal(tx, l); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// madeFor counts the links that rules have read in a memory.
+func madeFor(tx *store.Tx, o memory.Ordinal) (n int, err error) {
+	ids, err := tx.LinkIDs(o)
+	for _, id := range ids {
+		if readIn(id, o) {
+			n++
+		}
+	}
+	return n, err
 }
 
 // endOutdated takes out what the rules have read in an earlier version and do not read
@@ -507,11 +549,11 @@ func (a asked) endOutdated(tx *store.Tx) error {
 }
 
 // placeProposal adds a link that a rule proposed, unless it stands or an end of it
-// has gone.
-func placeProposal(tx *store.Tx, l *store.Link) error {
+// has gone; it says whether it did.
+func placeProposal(tx *store.Tx, l *store.Link) (bool, error) {
 	old, err := tx.Link(l.ID)
 	if err != nil || old != nil {
-		return err
+		return false, err
 	}
 	for _, end := range []struct {
 		o  memory.Ordinal
@@ -519,11 +561,11 @@ func placeProposal(tx *store.Tx, l *store.Link) error {
 	}{{l.From, &l.FromID}, {l.To, &l.ToID}} {
 		n, err := tx.NodeIfLives(end.o)
 		if err != nil || n == nil {
-			return err
+			return false, err
 		}
 		*end.id = n.ID
 	}
-	return tx.PutLink(l, nil, nil)
+	return true, tx.PutLink(l, nil, nil)
 }
 
 // proposals asks the rules about memories as they stand. What was changed since it
@@ -543,21 +585,71 @@ func (t *tower) proposals(part []fresh) (all []asked, err error) {
 		if n == nil || n.LSN != f.lsn {
 			continue
 		}
-		m, found, err := t.space.load(v, n, ReadOptions{})
+		one, found, err := t.ask(v, n)
 		if err != nil {
 			return nil, err
 		}
 		if found {
-			all = append(all, asked{n, t.propose(v, f.node, &m.Episode)})
+			all = append(all, one)
 		}
 	}
 	return all, nil
 }
 
-func (t *tower) propose(v *store.View, o memory.Ordinal, e *memory.Episode) (links []*store.Link) {
+// ask asks the rules about a version.
+func (t *tower) ask(v *store.View, n *store.Node) (a asked, found bool, err error) {
+	a.node = n
+	if n.Kind == memory.KindEntity {
+		e, err := t.space.loadEntity(v, n)
+		if memory.KindOf(err) == memory.KindNotFound {
+			return a, false, nil
+		}
+		a.links = t.proposeEntity(v, n.Ordinal, &e)
+		return a, err == nil, err
+	}
+	m, found, err := t.space.load(v, n, ReadOptions{})
+	if found {
+		a.links = t.propose(v, n.Ordinal, &m.Episode)
+	}
+	return a, found, err
+}
+
+// rules are those that the space's settings say.
+func (t *tower) rules() rules.Set {
+	st := t.space.state.Load()
+	if r := t.assoc.rules.Load(); r != nil && r.version == st.Version {
+		return r.set
+	}
+	r := &ruleSet{st.Version, rules.SetOf(st.Settings.Links, st.Version)}
+	t.assoc.rules.Store(r)
+	return r.set
+}
+
+// ruleSet is the rules of a version of the space's settings.
+type ruleSet struct {
+	version uint32
+	set     rules.Set
+}
+
+// proposeEntity says which older memories are linked to an entity. One that has a link
+// of the rule to it already, by the name of another that was merged into it, needs none.
+func (t *tower) proposeEntity(v *store.View, o memory.Ordinal, e *memory.Entity) (links []*store.Link) {
+	set := t.rules()
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	for _, p := range (rules.Set{}).Propose(e, lookup{known{t, o}, v}) {
+	for _, p := range set.ProposeEntity(e, lookup{known{t, o}, v}) {
+		if len(t.assoc.links.Tags(p.Other, o, p.Type)) == 0 {
+			links = append(links, linkOf(o, p))
+		}
+	}
+	return links
+}
+
+func (t *tower) propose(v *store.View, o memory.Ordinal, e *memory.Episode) (links []*store.Link) {
+	set := t.rules()
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for _, p := range set.Propose(e, lookup{known{t, o}, v}) {
 		links = append(links, linkOf(o, p))
 	}
 	return links
@@ -569,7 +661,7 @@ func linkOf(o memory.Ordinal, p rules.Proposal) *store.Link {
 	if p.Back {
 		from, to = to, from
 	}
-	return &store.Link{ID: madeID(p.Rule, from, to), From: from, To: to, Type: p.Type, Weight: p.Weight, Rule: p.Rule}
+	return &store.Link{ID: madeID(p.Rule, from, to), From: from, To: to, Type: p.Type, Weight: p.Weight, Rule: p.Rule, RuleVersion: p.Version}
 }
 
 // readIn says whether a link is one that a rule reads in a node's own content: what it
@@ -583,15 +675,22 @@ func readIn(id memory.ID, o memory.Ordinal) bool {
 	switch part[1] {
 	case rules.RuleNext, rules.RuleAnswer:
 		return part[3] == self
-	case rules.RuleMentions, rules.RulePeople, rules.RulePlace, rules.RuleShares:
-		return part[2] == self
 	}
-	return false
+	return part[2] == self
 }
 
 // madeID is the id of a link that a rule makes: one, whoever asks twice.
 func madeID(rule string, from, to memory.Ordinal) memory.ID {
 	return memory.ID(fmt.Sprintf("%s%s%s%d%s%d", madeIDs, rule, madeIDs, from, madeIDs, to))
+}
+
+// ruleVersion is the version of the rule that made a link. Those of the first version did
+// not say it.
+func ruleVersion(l *store.Link) uint32 {
+	if l.RuleVersion == 0 && afterMade(l.ID) != "" && l.Rule != memory.RuleCaller {
+		return 1
+	}
+	return l.RuleVersion
 }
 
 // madeIDs begins the ids of links that rules make. See linkOf.
@@ -654,6 +753,9 @@ func (k known) Previous(name string) memory.Ordinal {
 	}
 	return 0
 }
+
+// Earlier says whether a node came before it.
+func (k known) Earlier(o memory.Ordinal) bool { return o < k.self }
 
 // Asks says whether a memory's text asks something.
 func (k known) Asks(o memory.Ordinal) bool {
@@ -746,7 +848,8 @@ type lookup struct {
 	v *store.View
 }
 
-// holdingLooked bounds the texts that are read to find words in them.
+// holdingLooked is how many texts are read to find words in them, at least: four times as
+// many as are wanted.
 const holdingLooked = 24
 
 // Holding gives memories whose text has these words one after the other, the
@@ -755,7 +858,7 @@ func (l lookup) Holding(words string, most int) []memory.Ordinal {
 	t := l.t
 	allowed, _ := t.facets.Visible(t.applied, t.space.db.Now())
 	var ns []memory.Ordinal
-	for _, h := range t.words.Search(t.analyzer.Query(words), text.SearchOptions{Limit: holdingLooked, Allow: allowed}) {
+	for _, h := range t.words.Search(t.analyzer.Query(words), text.SearchOptions{Limit: max(holdingLooked, 4*most), Allow: allowed}) {
 		row, _ := t.facets.At(h.Doc)
 		if row.Ordinal == l.self {
 			continue

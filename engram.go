@@ -34,6 +34,8 @@ type DB struct {
 	// saving is held while a snapshot of any tower is written or removed, so that
 	// an erasure never races with a save of what it erases.
 	saving sync.Mutex
+	// relinks is held while a relink is started, so that a space has one.
+	relinks sync.Mutex
 }
 
 // DefaultSpace is made in an empty data directory.

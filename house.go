@@ -23,6 +23,7 @@ func (db *DB) keepHouse() {
 	defer cancel()
 	db.run.start("housekeeping stop", func() { <-db.run.stop; cancel() })
 	db.finishErasures()
+	db.resumeRelinks()
 	for {
 		select {
 		case <-db.opts.Clock.After(housekeepingEvery):

@@ -13,7 +13,8 @@ import (
 // Job is work that may take long.
 type Job struct {
 	ID       string
-	Kind     string // drop_space, erase
+	Kind     string           // drop_space, erase, relink
+	Space    memory.SpaceName // that it works on, where the database knows; a job of relink, after a restart too
 	State    JobState
 	Progress float64 // 0 to 1
 	Err      error
@@ -63,6 +64,13 @@ func (j *job) snapshot() Job {
 	return j.Job
 }
 
+// at says how far the job is, from 0 to 1.
+func (j *job) at(progress float64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.Job.Progress = progress
+}
+
 func (j *jobs) init(c clock.Clock) {
 	j.clock = c
 	j.mu.byID = make(map[string]*job)
@@ -70,18 +78,26 @@ func (j *jobs) init(c clock.Clock) {
 
 // start runs work as a job on a goroutine of the runner.
 func (j *jobs) start(r *runner, kind string, work func(ctx context.Context) (map[string]any, error)) *job {
+	return j.startAs(r, Job{ID: string(memory.NewID()), Kind: kind}, func(ctx context.Context, _ *job) (map[string]any, error) { return work(ctx) })
+}
+
+// startAs is start for a job that has an id already, and says how far it is.
+func (j *jobs) startAs(r *runner, as Job, work func(ctx context.Context, one *job) (map[string]any, error)) *job {
 	ctx, cancel := context.WithCancel(context.Background())
 	one := &job{cancel: cancel, done: make(chan struct{})}
-	one.Job = Job{ID: string(memory.NewID()), Kind: kind, State: JobRunning, Started: j.clock.Now()}
+	as.State, as.Started = JobRunning, j.clock.Now()
+	one.Job = as
 	j.mu.Lock()
 	j.pruneLocked()
+	if _, again := j.mu.byID[one.Job.ID]; !again {
+		j.mu.order = append(j.mu.order, one.Job.ID)
+	}
 	j.mu.byID[one.Job.ID] = one
-	j.mu.order = append(j.mu.order, one.Job.ID)
 	j.mu.Unlock()
-	started := r.startUnlessClosing("job "+kind, func() {
+	started := r.startUnlessClosing("job "+as.Kind, func() {
 		defer close(one.done)
 		defer cancel()
-		result, err := work(ctx)
+		result, err := work(ctx, one)
 		j.end(one, ctx, result, err)
 	})
 	if !started {

@@ -191,7 +191,7 @@ func (s *Space) getLink(id memory.ID) (memory.Link, error) {
 }
 
 func (s *Space) loadLink(v *store.View, l *store.Link) (memory.Link, error) {
-	m := memory.Link{ID: l.ID, From: l.FromID, To: l.ToID, Type: l.Type, Weight: l.Weight, Valid: l.Valid, Rule: l.Rule,
+	m := memory.Link{ID: l.ID, From: l.FromID, To: l.ToID, Type: l.Type, Weight: l.Weight, Valid: l.Valid, Rule: l.Rule, RuleVersion: ruleVersion(l),
 		LSN: l.LSN, Version: l.Version, StoredAt: l.Stored}
 	var err error
 	m.Metadata, err = v.LinkMetadata(s.id, l)

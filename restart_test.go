@@ -442,7 +442,7 @@ func TestCreateTogether(t *testing.T) {
 	after, err := db.Spaces(ctx, "", 1000)
 	check(t, err)
 	for i := range before {
-		if before[i].Settings != after[i].Settings || before[i].Version != after[i].Version {
+		if !before[i].Settings.Same(after[i].Settings) || before[i].Version != after[i].Version {
 			t.Errorf("%s: %+v in memory, %+v on disk", before[i].Name, before[i].Settings, after[i].Settings)
 		}
 	}

@@ -83,7 +83,7 @@ func (db *DB) CreateSpace(ctx context.Context, name memory.SpaceName, s memory.S
 }
 
 func sameSettings(old *store.SpaceState, s memory.Settings) error {
-	if old.Settings == s {
+	if old.Settings.Same(s) {
 		return nil
 	}
 	return memory.Errorf(memory.KindConflict, "space_exists", "space %q exists with other settings (%s)", old.Name, settingsDifference(old.Settings, s)).
@@ -107,7 +107,15 @@ func settingsDifference(a, b memory.Settings) string {
 	note("language", a.Language, b.Language)
 	note("durability", a.Durability, b.Durability)
 	note("horizon", a.Horizon, b.Horizon)
+	note("links", linkNote(a.Links), linkNote(b.Links))
 	return d
+}
+
+func linkNote(l *memory.LinkSettings) string {
+	if l == nil {
+		return "default"
+	}
+	return fmt.Sprintf("%v %v", l.Rules, l.Patterns)
 }
 
 // Spaces lists spaces by name, after the name that is given, at most n.
@@ -180,7 +188,7 @@ func (db *DB) UpdateSpace(ctx context.Context, name memory.SpaceName, ifMatch ui
 		if err := changeSettings(&n.Settings, change); err != nil {
 			return err
 		}
-		if n.Settings == old.Settings {
+		if n.Settings.Same(old.Settings) {
 			return nil
 		}
 		n.Version++

@@ -96,14 +96,16 @@ type SpreadPath struct {
 // SpreadStep is a link on a path: Out is with its arrow, In against it. With equal
 // weights its factor is decay * flow / Fan.
 type SpreadStep struct {
-	Link      memory.ID // "" for one among more parallel links of two hubs than are looked through
-	From, To  memory.ID // the ends of the link, whichever way it was walked
-	Type      string
-	Rule      string
-	Weight    float64 // the graph keeps 9 bits of it: factors are up to 0.2 % off
-	Direction memory.Direction
-	Fan       int     // links of this type and direction at the node it came from
-	Factor    float64 // the part of the activation of that node that it carried
+	Link     memory.ID // "" for one among more parallel links of two hubs than are looked through
+	From, To memory.ID // the ends of the link, whichever way it was walked
+	Type     string
+	Rule     string
+	// RuleVersion is as in memory.Link.
+	RuleVersion uint32
+	Weight      float64 // the graph keeps 9 bits of it: factors are up to 0.2 % off
+	Direction   memory.Direction
+	Fan         int     // links of this type and direction at the node it came from
+	Factor      float64 // the part of the activation of that node that it carried
 }
 
 // Spread lets activation run from nodes along links, and says where it came to and
@@ -487,7 +489,7 @@ func (x *spreading) step(s graph.Step) (SpreadStep, bool, error) {
 		x.found[s] = l
 	}
 	if l != nil {
-		one.Link, one.From, one.To, one.Rule, one.Weight = l.ID, l.FromID, l.ToID, l.Rule, l.Weight
+		one.Link, one.From, one.To, one.Rule, one.RuleVersion, one.Weight = l.ID, l.FromID, l.ToID, l.Rule, ruleVersion(l), l.Weight
 		return one, true, nil
 	}
 	from, err := x.view.Node(x.space.id, s.From)

@@ -195,7 +195,7 @@ func (t *tower) followRecord(v *store.View, r *store.Record, given any) error {
 	switch r.Kind {
 	case store.NodeCreated, store.NodeRevised:
 		if r.Node.Kind == memory.KindEntity {
-			return t.entity(v, r.Node)
+			return t.newEntity(v, r.Node)
 		}
 		in, err := t.content(v, r.Node, given)
 		if err != nil || in == nil {

@@ -54,6 +54,9 @@ type Link struct {
 	Metadata Metadata  `cbor:"3,keyasint,omitempty"`
 	Valid    *Validity `cbor:"4,keyasint,omitempty"`
 	Rule     string    `cbor:"5,keyasint"` // what made it: RuleCaller, RuleMentions, ...
+	// RuleVersion is the version of the rule: of a rule of the space's own that of the
+	// space's settings, 0 for what a caller said.
+	RuleVersion uint32 `cbor:"-"`
 
 	LSN      LSN       `cbor:"-"`
 	Version  uint32    `cbor:"-"`

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"reflect"
 	"time"
 )
 
@@ -10,6 +11,7 @@ type Settings struct {
 	Language   string         `cbor:"2,keyasint,omitempty"` // of stems and stop words; default DefaultLanguage
 	Durability Durability     `cbor:"3,keyasint,omitempty"` // of writes that do not say; default DurabilityDisk
 	Horizon    time.Duration  `cbor:"4,keyasint,omitempty"` // how far back the journal reaches; default DefaultHorizon
+	Links      *LinkSettings  `cbor:"5,keyasint,omitempty"` // which links the engine makes by itself; nil: the defaults
 }
 
 // VectorSettings say which vectors a space holds. Dimension 0: none.
@@ -91,7 +93,18 @@ func (s *Settings) Normalize(knownLanguage func(string) error) error {
 	if s.Horizon < MinHorizon {
 		return Invalid("horizon_out_of_range", "settings.horizon", "settings.horizon is %v; it is at least %v", s.Horizon, MinHorizon)
 	}
-	return nil
+	var err error
+	s.Links, err = s.Links.normalize()
+	return err
+}
+
+// Same says whether two settings that are normalised are equal.
+func (s Settings) Same(o Settings) bool {
+	if !reflect.DeepEqual(s.Links, o.Links) {
+		return false
+	}
+	s.Links, o.Links = nil, nil
+	return s == o
 }
 
 // CheckVectorFor says whether a vector fits a space.

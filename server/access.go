@@ -44,7 +44,7 @@ var needs = map[string]need{
 
 	"remember": needWrite, "remember_batch": needWrite, "update_memory": needWrite, "delete_memory": needWrite, "forget": needWrite,
 	"restore": needWrite, "feedback": needWrite, "put_entity": needWrite, "update_entity": needWrite, "delete_entity": needWrite,
-	"merge_entities": needWrite, "unmerge_entities": needWrite, "create_link": needWrite, "create_links": needWrite, "update_link": needWrite, "delete_link": needWrite,
+	"merge_entities": needWrite, "unmerge_entities": needWrite, "relink": needWrite, "create_link": needWrite, "create_links": needWrite, "update_link": needWrite, "delete_link": needWrite,
 	"consolidate": needWrite, "revert_plan": needWrite, "cancel_job": needWrite,
 
 	"put_space": needAdmin, "update_space": needAdmin, "delete_space": needAdmin, "create_key": needAdmin, "list_keys": needAdmin,
@@ -187,7 +187,7 @@ func (s *Server) seesJob(c *Call, m proto.Message) error {
 	if !ok || c.Verb != "get_job" && c.Verb != "cancel_job" || len(c.key.Spaces) == 0 {
 		return nil
 	}
-	if space, ok := s.service.jobs.space(j.GetId()); ok && c.key.Sees(memory.SpaceName(space)) {
+	if space := s.service.jobSpace(j.GetId()); space != "" && c.key.Sees(memory.SpaceName(space)) {
 		return nil
 	}
 	_, err := s.db.Job("") // what is said of a job that is not there

@@ -101,7 +101,7 @@ var needed = map[string]string{
 	"GetEntity": "read", "ListEntities": "read", "GetLink": "read", "ListMemoryLinks": "read", "ListEntityLinks": "read", "Spread": "read", "Recognise": "read",
 	"Complete": "read", "Match": "read", "Query": "read", "ListConcepts": "read", "GetConcept": "read", "ListPlans": "read", "ListEvents": "read",
 	"Remember": "write", "RememberBatch": "write", "UpdateMemory": "write", "DeleteMemory": "write", "Forget": "write", "Restore": "write", "Feedback": "write",
-	"PutEntity": "write", "UpdateEntity": "write", "DeleteEntity": "write", "MergeEntities": "write", "UnmergeEntities": "write", "CreateLink": "write", "CreateLinks": "write",
+	"PutEntity": "write", "UpdateEntity": "write", "DeleteEntity": "write", "MergeEntities": "write", "UnmergeEntities": "write", "Relink": "write", "CreateLink": "write", "CreateLinks": "write",
 	"UpdateLink": "write", "DeleteLink": "write", "Consolidate": "write", "RevertPlan": "write", "CancelJob": "write",
 	"PutSpace": "admin", "UpdateSpace": "admin", "DeleteSpace": "admin", "CreateKey": "admin", "ListKeys": "admin", "RotateKey": "admin", "RevokeKey": "admin", "ListActs": "admin",
 }

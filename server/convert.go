@@ -251,6 +251,12 @@ func settingsOf(s *engramv1.Settings) (memory.Settings, error) {
 	if out.Durability, err = memory.ParseDurability(s.GetDurability()); err != nil {
 		return out, memory.InField("settings", err)
 	}
+	if l := s.GetLinks(); l != nil {
+		out.Links = &memory.LinkSettings{Rules: l.GetRules()}
+		for _, p := range l.GetPatterns() {
+			out.Links.Patterns = append(out.Links.Patterns, memory.LinkPattern{Rule: p.GetRule(), Pattern: p.GetPattern(), Type: p.GetType()})
+		}
+	}
 	return out, nil
 }
 
@@ -344,7 +350,7 @@ func entityPB(e *memory.Entity) *engramv1.Entity {
 
 func linkPB(l *memory.Link) *engramv1.Link {
 	return &engramv1.Link{Id: string(l.ID), From: string(l.From), To: string(l.To), Type: l.Type, Weight: l.Weight, Metadata: metadataPB(l.Metadata),
-		Valid: validityPB(l.Valid), Rule: l.Rule, Version: l.Version, StoredAt: timestamppb.New(l.StoredAt), Lsn: uint64(l.LSN)}
+		Valid: validityPB(l.Valid), Rule: l.Rule, Version: l.Version, StoredAt: timestamppb.New(l.StoredAt), Lsn: uint64(l.LSN), RuleVersion: l.RuleVersion}
 }
 
 func validityPB(v *memory.Validity) *engramv1.TimeRange {
@@ -356,10 +362,17 @@ func validityPB(v *memory.Validity) *engramv1.TimeRange {
 
 func settingsPB(s *memory.Settings) *engramv1.Settings {
 	dimension := int32(s.Vector.Dimension)
-	return &engramv1.Settings{
+	out := &engramv1.Settings{
 		Vector:   &engramv1.VectorSettings{Dimension: &dimension, Metric: string(s.Vector.Metric), Model: s.Vector.Model},
 		Language: s.Language, Durability: s.Durability.String(), Horizon: durationpb.New(s.Horizon),
 	}
+	if l := s.Links; l != nil {
+		out.Links = &engramv1.LinkSettings{Rules: l.Rules}
+		for _, p := range l.Patterns {
+			out.Links.Patterns = append(out.Links.Patterns, &engramv1.LinkPattern{Rule: p.Rule, Pattern: p.Pattern, Type: p.Type})
+		}
+	}
+	return out
 }
 
 func spacePB(i *engram.SpaceInfo) *engramv1.Space {

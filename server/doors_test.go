@@ -239,6 +239,9 @@ var scenario = []step{
 	{"PutSpace", `{"space":"s"}`, "space_exists", nil},
 	{"PutSpace", `{"space":"../s"}`, "space_name_invalid", nil},
 	{"UpdateSpace", `{"space":"s","patch":{"settings":{"horizon":"3600s"}}}`, "", nil},
+	{"UpdateSpace", `{"space":"s","patch":{"settings":{"links":{"rules":{"people":false},"patterns":[{"rule":"ticket","pattern":"TICK-[0-9]+"}]}}}}`, "", nil},
+	{"UpdateSpace", `{"space":"s","patch":{"settings":{"links":{"rules":{"peopel":false}}}}}`, "rule_unknown", nil},
+	{"UpdateSpace", `{"space":"s","patch":{"settings":{"links":{"patterns":[{"rule":"t","pattern":"("}]}}}}`, "pattern_invalid", nil},
 	{"UpdateSpace", `{"space":"s","patch":{"settings":{"horizont":"3600s"}}}`, "field_unknown", nil},
 	{"UpdateSpace", `{"space":"s","patch":{}}`, "version_mismatch", []string{"If-Match", `"9-9"`}},
 	{"GetSpace", `{"space":"s"}`, "", nil},
@@ -316,6 +319,7 @@ var scenario = []step{
 	{"ListConcepts", `{"space":"s"}`, "", nil}, {"GetConcept", `{"space":"s","id":"c"}`, "", nil}, {"ListPlans", `{"space":"s"}`, "", nil},
 	{"RevertPlan", `{"space":"s","id":"p"}`, "", nil},
 
+	{"Relink", `{"space":"s"}`, "links_off", nil},
 	{"GetJob", `{"id":"none"}`, "job_not_found", nil},
 	{"CancelJob", `{"id":"none"}`, "job_not_found", nil},
 	{"DeleteSpace", `{"space":"s"}`, "confirm_missing", nil},

@@ -68,7 +68,7 @@ func (s *Service) endpoints() map[protoreflect.Name]endpoint {
 		"UpdateLink": unary(s.UpdateLink), "DeleteLink": unary(s.DeleteLink),
 		"ListMemoryLinks": unary(s.ListMemoryLinks), "ListEntityLinks": unary(s.ListEntityLinks),
 
-		"Spread": unary(s.Spread), "Recognise": unary(s.Recognise), "Complete": unary(s.Complete), "Match": unary(s.Match),
+		"Spread": unary(s.Spread), "Relink": unary(s.Relink), "Recognise": unary(s.Recognise), "Complete": unary(s.Complete), "Match": unary(s.Match),
 		"Query": unary(s.Query), "Consolidate": unary(s.Consolidate), "ListConcepts": unary(s.ListConcepts),
 		"GetConcept": unary(s.GetConcept), "ListPlans": unary(s.ListPlans), "RevertPlan": unary(s.RevertPlan),
 

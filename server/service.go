@@ -294,7 +294,7 @@ func (s *Service) GetJob(ctx context.Context, r *engramv1.GetJobRequest) (*engra
 
 func (s *Service) jobPB(j *engram.Job, c *Call) *engramv1.Job {
 	out := jobPB(j, c.RequestID)
-	out.Space, _ = s.jobs.space(j.ID)
+	out.Space = s.jobSpace(j.ID)
 	return out
 }
 

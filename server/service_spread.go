@@ -127,7 +127,7 @@ func activePB(n *engram.ActiveNode) *engramv1.ActiveNode {
 		path := &engramv1.SpreadPath{Seed: string(p.Seed), Activation: p.Activation}
 		for _, s := range p.Steps {
 			path.Steps = append(path.Steps, &engramv1.SpreadStep{Link: string(s.Link), From: string(s.From), To: string(s.To), Type: s.Type,
-				Rule: s.Rule, Weight: s.Weight, Direction: s.Direction.String(), Fan: uint32(s.Fan), Factor: s.Factor})
+				Rule: s.Rule, Weight: s.Weight, Direction: s.Direction.String(), Fan: uint32(s.Fan), Factor: s.Factor, RuleVersion: s.RuleVersion})
 		}
 		out.Paths = append(out.Paths, path)
 	}

@@ -130,6 +130,8 @@ type Link struct {
 	LSN      memory.LSN       `cbor:"11,keyasint"`
 	Stored   time.Time        `cbor:"12,keyasint"`
 	Metadata []byte           `cbor:"13,keyasint,omitempty"` // digest of the payload; empty: there is none
+
+	RuleVersion uint32 `cbor:"14,keyasint,omitempty"` // of the rule that made it; 0: a caller
 }
 
 // SpaceState is what space 0 knows of a space.

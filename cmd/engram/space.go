@@ -16,9 +16,9 @@ import (
 func spaceCommand() *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "space",
-		Short: "Create, list, show and delete spaces",
+		Short: "Create, list, show and delete spaces, and their rules for links",
 		Long:  "A space is a boundary: memories, links and recall never cross it.",
-	}, spaceCreateCommand(), spaceListCommand(), spaceShowCommand(), spaceDeleteCommand())
+	}, spaceCreateCommand(), spaceListCommand(), spaceShowCommand(), spaceRulesCommand(), spaceRelinkCommand(), spaceDeleteCommand())
 }
 
 func spaceCreateCommand() *cobra.Command {

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"cmp"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -17,12 +18,13 @@ const Version = 1
 
 // The names of the rules, as a link's Rule says them.
 const (
-	RuleNext     = "next"
-	RuleAnswer   = "answer"
+	RuleNext     = memory.RuleNext
+	RuleAnswer   = memory.RuleAnswer
 	RuleMentions = memory.RuleMentions
-	RulePeople   = "people"
-	RulePlace    = "place"
-	RuleShares   = "shares"
+	RulePeople   = memory.RulePeople
+	RulePlace    = memory.RulePlace
+	RuleShares   = memory.RuleShares
+	RuleSimilar  = memory.RuleSimilar
 )
 
 // Proposal is a link that a rule would make between the memory that was asked
@@ -34,6 +36,7 @@ type Proposal struct {
 	Rule    string
 	Weight  float64
 	Because string // the words that decided it
+	Version uint32 // of the rule
 }
 
 // Lookup is what the rules ask of a space, as of one view. None of it may give
@@ -63,8 +66,42 @@ type Set struct {
 	// Shares links memories that share a rare name, date or id though nothing is
 	// called so. It is off by default: see the package doc.
 	Shares bool
+	// Similar links memories whose vectors are near. The caller looks for them, once
+	// there is a vector. It is off by default: see the package doc.
+	Similar bool
 	// Most is how many links are made for a memory, at most and by default LinksMost.
 	Most int
+	// Patterns are rules of the space's own.
+	Patterns []Pattern
+}
+
+// Pattern is a rule of a space's own: it links what holds the same words where they
+// match.
+type Pattern struct {
+	Rule, Type string
+	Match      *regexp.Regexp
+	Version    uint32
+}
+
+// SetOf is the rules that the settings of a space say; version is that of the settings,
+// which is the version of its patterns. What is not said is as by default.
+func SetOf(s *memory.LinkSettings, version uint32) (set Set) {
+	for rule := range memory.LinkRules() {
+		if !s.On(rule) {
+			set.Off = append(set.Off, rule)
+		}
+	}
+	slices.Sort(set.Off)
+	set.Shares, set.Similar = s.On(RuleShares), s.On(RuleSimilar)
+	if s == nil {
+		return set
+	}
+	for _, p := range s.Patterns {
+		if re, err := regexp.Compile(p.Pattern); err == nil && s.On(p.Rule) { // it was checked when it was set
+			set.Patterns = append(set.Patterns, Pattern{p.Rule, p.Type, re, version})
+		}
+	}
+	return set
 }
 
 // Bounds of what is made for one memory.
@@ -84,11 +121,19 @@ func (s Set) Propose(e *memory.Episode, l Lookup) []Proposal {
 		name string
 		make func(*proposer)
 	}{{RuleNext, (*proposer).next}, {RuleAnswer, (*proposer).answer}, {RuleMentions, (*proposer).mentions}, {RuleMentions, (*proposer).named},
-		{RulePeople, (*proposer).people}, {RulePlace, (*proposer).place}, {RuleShares, (*proposer).shares}} {
+		{RulePeople, (*proposer).people}, {RulePlace, (*proposer).place}} {
 		if !slices.Contains(s.Off, rule.name) {
-			p.rule = rule.name
+			p.rule, p.version = rule.name, Version
 			rule.make(&p)
 		}
+	}
+	for i := range s.Patterns {
+		p.rule, p.version = s.Patterns[i].Rule, s.Patterns[i].Version
+		p.pattern(&s.Patterns[i])
+	}
+	if s.Shares {
+		p.rule, p.version = RuleShares, Version
+		p.shares()
 	}
 	most := min(cmp.Or(max(s.Most, 0), LinksMost), LinksMost)
 	return p.made[:min(len(p.made), most)]
@@ -99,12 +144,13 @@ type proposer struct {
 	episode *memory.Episode
 	lookup  Lookup
 	rule    string
+	version uint32
 	made    []Proposal
 }
 
 // add makes a link unless there is one to the same node by the same rule.
 func (p *proposer) add(x Proposal) bool {
-	x.Rule = p.rule
+	x.Rule, x.Version = p.rule, p.version
 	if x.Other == 0 || slices.ContainsFunc(p.made, func(o Proposal) bool { return o.Other == x.Other && o.Type == x.Type && o.Back == x.Back }) {
 		return false
 	}
@@ -177,9 +223,12 @@ func (p *proposer) mentions() {
 }
 
 // words is the text that the rules read.
-func (p *proposer) words() string {
-	text := p.episode.Text
-	if f := p.episode.Fact; f != nil {
+func (p *proposer) words() string { return Words(p.episode) }
+
+// Words is the text of a memory that the rules read.
+func Words(e *memory.Episode) string {
+	text := e.Text
+	if f := e.Fact; f != nil {
 		text += "\n" + f.Subject + " " + f.Attribute + " " + f.Value
 	}
 	return text[:min(len(text), lookedAt)]
@@ -247,14 +296,55 @@ func (p *proposer) place() {
 	}
 }
 
+// pattern links memories that hold the same words where a pattern matches them.
+func (p *proposer) pattern(x *Pattern) {
+	made, text := 0, p.words()
+	var seen []string
+	for _, at := range x.Match.FindAllStringIndex(text, spansMost) {
+		words := text[at[0]:at[1]]
+		if made == sharesMost || slices.Contains(seen, words) {
+			continue
+		}
+		seen = append(seen, words)
+		if have, of := p.lookup.Frequency(words); have == 0 || Common(have, of) {
+			continue
+		}
+		for _, n := range p.holdingBefore(words) {
+			if p.add(Proposal{Other: n, Type: x.Type, Weight: 1, Because: words}) {
+				made++
+			}
+		}
+	}
+}
+
+// Ordered is a Lookup that knows which memories came before the one that is asked
+// about. Without it all others did.
+type Ordered interface {
+	Earlier(memory.Ordinal) bool
+}
+
+// holdingLooked is how many holders of some words are looked at for one that came before.
+const holdingLooked = 24
+
+// holdingBefore is the latest memory before this one that holds some words, if any.
+func (p *proposer) holdingBefore(words string) []memory.Ordinal {
+	o, ok := p.lookup.(Ordered)
+	if !ok {
+		return p.lookup.Holding(words, 1)
+	}
+	for _, n := range p.lookup.Holding(words, holdingLooked) {
+		if o.Earlier(n) {
+			return []memory.Ordinal{n}
+		}
+	}
+	return nil
+}
+
 // holdersMost is how many memories may hold a span for it to link them.
 const holdersMost = 5
 
 // shares links memories that hold the same rare span.
 func (p *proposer) shares() {
-	if !p.set.Shares {
-		return
-	}
 	made := 0
 	text := p.words()
 	for _, s := range Spans(text) {
@@ -268,12 +358,40 @@ func (p *proposer) shares() {
 		if have, _ := p.lookup.Frequency(words); have == 0 || have > holdersMost {
 			continue
 		}
-		for _, n := range p.lookup.Holding(words, 1) {
+		for _, n := range p.holdingBefore(words) {
 			if !p.linked(n) && p.add(Proposal{Other: n, Type: graph.TypeShares, Weight: 1, Because: words}) {
 				made++
 			}
 		}
 	}
+}
+
+// EntityLinksMost is how many memories are linked to an entity that comes after them.
+const EntityLinksMost = 64
+
+// ProposeEntity says which memories the rules link to an entity: those that say its
+// name or an alias, of each name the latest. Memories that come later find it by
+// themselves.
+func (s Set) ProposeEntity(e *memory.Entity, l Lookup) []Proposal {
+	p := proposer{set: s, lookup: l, rule: RuleMentions, version: Version}
+	if slices.Contains(s.Off, RuleMentions) {
+		return nil
+	}
+	for _, name := range append([]string{e.Name}, e.Aliases...) {
+		if pathOf(name) == nil {
+			continue
+		}
+		if have, of := l.Frequency(name); have == 0 || Common(have, of) {
+			continue
+		}
+		for _, n := range l.Holding(name, EntityLinksMost-len(p.made)) {
+			p.add(Proposal{Other: n, Back: true, Type: graph.TypeMentions, Weight: 1, Because: name})
+		}
+		if len(p.made) >= EntityLinksMost {
+			break
+		}
+	}
+	return p.made
 }
 
 // NamedBy gives the nodes whose name a cue says, in order of the cue, none twice;

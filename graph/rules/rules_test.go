@@ -242,6 +242,9 @@ func TestPropose(t *testing.T) {
 		{Other: 1, Back: true, Type: graph.TypeMentions, Rule: RuleMentions, Weight: 1, Because: "Blue Mountain"},
 		{Other: 2, Type: graph.TypePeople, Rule: RulePeople, Weight: 1, Because: "Bob"},
 	}
+	for i := range want {
+		want[i].Version = Version
+	}
 	if got := (Set{}).Propose(e, s); !reflect.DeepEqual(got, want) {
 		t.Errorf("proposed\n%+v, want\n%+v", got, want)
 	}

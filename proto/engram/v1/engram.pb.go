@@ -35,7 +35,7 @@ var File_engram_v1_engram_proto protoreflect.FileDescriptor
 
 const file_engram_v1_engram_proto_rawDesc = "" +
 	"\n" +
-	"\x16engram/v1/engram.proto\x12\tengram.v1\x1a\x15engram/v1/event.proto\x1a\x15engram/v1/graph.proto\x1a\x13engram/v1/key.proto\x1a\x16engram/v1/memory.proto\x1a\x16engram/v1/recall.proto\x1a\x15engram/v1/space.proto\x1a\x1cgoogle/api/annotations.proto2\xcb+\n" +
+	"\x16engram/v1/engram.proto\x12\tengram.v1\x1a\x15engram/v1/event.proto\x1a\x15engram/v1/graph.proto\x1a\x13engram/v1/key.proto\x1a\x16engram/v1/memory.proto\x1a\x16engram/v1/recall.proto\x1a\x15engram/v1/space.proto\x1a\x1cgoogle/api/annotations.proto2\xb0,\n" +
 	"\rEngramService\x12W\n" +
 	"\bPutSpace\x12\x1a.engram.v1.PutSpaceRequest\x1a\x10.engram.v1.Space\"\x1d\x82\xd3\xe4\x93\x02\x17:\x01*\x1a\x12/v1/spaces/{space}\x12T\n" +
 	"\bGetSpace\x12\x1a.engram.v1.GetSpaceRequest\x1a\x10.engram.v1.Space\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/spaces/{space}\x12]\n" +
@@ -85,7 +85,8 @@ const file_engram_v1_engram_proto_rawDesc = "" +
 	"GetConcept\x12\x1c.engram.v1.GetConceptRequest\x1a\x12.engram.v1.Concept\"(\x82\xd3\xe4\x93\x02\"\x12 /v1/spaces/{space}/concepts/{id}\x12h\n" +
 	"\tListPlans\x12\x1b.engram.v1.ListPlansRequest\x1a\x1c.engram.v1.ListPlansResponse\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/spaces/{space}/plans\x12z\n" +
 	"\n" +
-	"RevertPlan\x12\x1c.engram.v1.RevertPlanRequest\x1a\x1d.engram.v1.RevertPlanResponse\"/\x82\xd3\xe4\x93\x02):\x01*\"$/v1/spaces/{space}/plans/{id}/revert\x12l\n" +
+	"RevertPlan\x12\x1c.engram.v1.RevertPlanRequest\x1a\x1d.engram.v1.RevertPlanResponse\"/\x82\xd3\xe4\x93\x02):\x01*\"$/v1/spaces/{space}/plans/{id}/revert\x12c\n" +
+	"\x06Relink\x12\x18.engram.v1.RelinkRequest\x1a\x19.engram.v1.RelinkResponse\"$\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/v1/spaces/{space}/relink\x12l\n" +
 	"\n" +
 	"ListEvents\x12\x1c.engram.v1.ListEventsRequest\x1a\x1d.engram.v1.ListEventsResponse\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/spaces/{space}/events\x12I\n" +
 	"\x06GetJob\x12\x18.engram.v1.GetJobRequest\x1a\x0e.engram.v1.Job\"\x15\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/jobs/{id}\x12Y\n" +
@@ -144,60 +145,62 @@ var file_engram_v1_engram_proto_goTypes = []any{
 	(*GetConceptRequest)(nil),       // 38: engram.v1.GetConceptRequest
 	(*ListPlansRequest)(nil),        // 39: engram.v1.ListPlansRequest
 	(*RevertPlanRequest)(nil),       // 40: engram.v1.RevertPlanRequest
-	(*ListEventsRequest)(nil),       // 41: engram.v1.ListEventsRequest
-	(*GetJobRequest)(nil),           // 42: engram.v1.GetJobRequest
-	(*CancelJobRequest)(nil),        // 43: engram.v1.CancelJobRequest
-	(*CreateKeyRequest)(nil),        // 44: engram.v1.CreateKeyRequest
-	(*ListKeysRequest)(nil),         // 45: engram.v1.ListKeysRequest
-	(*RotateKeyRequest)(nil),        // 46: engram.v1.RotateKeyRequest
-	(*RevokeKeyRequest)(nil),        // 47: engram.v1.RevokeKeyRequest
-	(*ListActsRequest)(nil),         // 48: engram.v1.ListActsRequest
-	(*GetVersionRequest)(nil),       // 49: engram.v1.GetVersionRequest
-	(*SubscribeRequest)(nil),        // 50: engram.v1.SubscribeRequest
-	(*Space)(nil),                   // 51: engram.v1.Space
-	(*ListSpacesResponse)(nil),      // 52: engram.v1.ListSpacesResponse
-	(*DeleteSpaceResponse)(nil),     // 53: engram.v1.DeleteSpaceResponse
-	(*RememberResponse)(nil),        // 54: engram.v1.RememberResponse
-	(*RememberBatchResponse)(nil),   // 55: engram.v1.RememberBatchResponse
-	(*Memory)(nil),                  // 56: engram.v1.Memory
-	(*GetMemoriesResponse)(nil),     // 57: engram.v1.GetMemoriesResponse
-	(*ListMemoriesResponse)(nil),    // 58: engram.v1.ListMemoriesResponse
-	(*DeleteMemoryResponse)(nil),    // 59: engram.v1.DeleteMemoryResponse
-	(*ForgetResponse)(nil),          // 60: engram.v1.ForgetResponse
-	(*RestoreResponse)(nil),         // 61: engram.v1.RestoreResponse
-	(*RecallResponse)(nil),          // 62: engram.v1.RecallResponse
-	(*FeedbackResponse)(nil),        // 63: engram.v1.FeedbackResponse
-	(*PutEntityResponse)(nil),       // 64: engram.v1.PutEntityResponse
-	(*Entity)(nil),                  // 65: engram.v1.Entity
-	(*ListEntitiesResponse)(nil),    // 66: engram.v1.ListEntitiesResponse
-	(*DeleteEntityResponse)(nil),    // 67: engram.v1.DeleteEntityResponse
-	(*MergeEntitiesResponse)(nil),   // 68: engram.v1.MergeEntitiesResponse
-	(*UnmergeEntitiesResponse)(nil), // 69: engram.v1.UnmergeEntitiesResponse
-	(*CreateLinkResponse)(nil),      // 70: engram.v1.CreateLinkResponse
-	(*CreateLinksResponse)(nil),     // 71: engram.v1.CreateLinksResponse
-	(*Link)(nil),                    // 72: engram.v1.Link
-	(*DeleteLinkResponse)(nil),      // 73: engram.v1.DeleteLinkResponse
-	(*ListMemoryLinksResponse)(nil), // 74: engram.v1.ListMemoryLinksResponse
-	(*ListEntityLinksResponse)(nil), // 75: engram.v1.ListEntityLinksResponse
-	(*SpreadResponse)(nil),          // 76: engram.v1.SpreadResponse
-	(*RecogniseResponse)(nil),       // 77: engram.v1.RecogniseResponse
-	(*CompleteResponse)(nil),        // 78: engram.v1.CompleteResponse
-	(*MatchResponse)(nil),           // 79: engram.v1.MatchResponse
-	(*QueryResponse)(nil),           // 80: engram.v1.QueryResponse
-	(*ConsolidateResponse)(nil),     // 81: engram.v1.ConsolidateResponse
-	(*ListConceptsResponse)(nil),    // 82: engram.v1.ListConceptsResponse
-	(*Concept)(nil),                 // 83: engram.v1.Concept
-	(*ListPlansResponse)(nil),       // 84: engram.v1.ListPlansResponse
-	(*RevertPlanResponse)(nil),      // 85: engram.v1.RevertPlanResponse
-	(*ListEventsResponse)(nil),      // 86: engram.v1.ListEventsResponse
-	(*Job)(nil),                     // 87: engram.v1.Job
-	(*CreateKeyResponse)(nil),       // 88: engram.v1.CreateKeyResponse
-	(*ListKeysResponse)(nil),        // 89: engram.v1.ListKeysResponse
-	(*RotateKeyResponse)(nil),       // 90: engram.v1.RotateKeyResponse
-	(*RevokeKeyResponse)(nil),       // 91: engram.v1.RevokeKeyResponse
-	(*ListActsResponse)(nil),        // 92: engram.v1.ListActsResponse
-	(*GetVersionResponse)(nil),      // 93: engram.v1.GetVersionResponse
-	(*Event)(nil),                   // 94: engram.v1.Event
+	(*RelinkRequest)(nil),           // 41: engram.v1.RelinkRequest
+	(*ListEventsRequest)(nil),       // 42: engram.v1.ListEventsRequest
+	(*GetJobRequest)(nil),           // 43: engram.v1.GetJobRequest
+	(*CancelJobRequest)(nil),        // 44: engram.v1.CancelJobRequest
+	(*CreateKeyRequest)(nil),        // 45: engram.v1.CreateKeyRequest
+	(*ListKeysRequest)(nil),         // 46: engram.v1.ListKeysRequest
+	(*RotateKeyRequest)(nil),        // 47: engram.v1.RotateKeyRequest
+	(*RevokeKeyRequest)(nil),        // 48: engram.v1.RevokeKeyRequest
+	(*ListActsRequest)(nil),         // 49: engram.v1.ListActsRequest
+	(*GetVersionRequest)(nil),       // 50: engram.v1.GetVersionRequest
+	(*SubscribeRequest)(nil),        // 51: engram.v1.SubscribeRequest
+	(*Space)(nil),                   // 52: engram.v1.Space
+	(*ListSpacesResponse)(nil),      // 53: engram.v1.ListSpacesResponse
+	(*DeleteSpaceResponse)(nil),     // 54: engram.v1.DeleteSpaceResponse
+	(*RememberResponse)(nil),        // 55: engram.v1.RememberResponse
+	(*RememberBatchResponse)(nil),   // 56: engram.v1.RememberBatchResponse
+	(*Memory)(nil),                  // 57: engram.v1.Memory
+	(*GetMemoriesResponse)(nil),     // 58: engram.v1.GetMemoriesResponse
+	(*ListMemoriesResponse)(nil),    // 59: engram.v1.ListMemoriesResponse
+	(*DeleteMemoryResponse)(nil),    // 60: engram.v1.DeleteMemoryResponse
+	(*ForgetResponse)(nil),          // 61: engram.v1.ForgetResponse
+	(*RestoreResponse)(nil),         // 62: engram.v1.RestoreResponse
+	(*RecallResponse)(nil),          // 63: engram.v1.RecallResponse
+	(*FeedbackResponse)(nil),        // 64: engram.v1.FeedbackResponse
+	(*PutEntityResponse)(nil),       // 65: engram.v1.PutEntityResponse
+	(*Entity)(nil),                  // 66: engram.v1.Entity
+	(*ListEntitiesResponse)(nil),    // 67: engram.v1.ListEntitiesResponse
+	(*DeleteEntityResponse)(nil),    // 68: engram.v1.DeleteEntityResponse
+	(*MergeEntitiesResponse)(nil),   // 69: engram.v1.MergeEntitiesResponse
+	(*UnmergeEntitiesResponse)(nil), // 70: engram.v1.UnmergeEntitiesResponse
+	(*CreateLinkResponse)(nil),      // 71: engram.v1.CreateLinkResponse
+	(*CreateLinksResponse)(nil),     // 72: engram.v1.CreateLinksResponse
+	(*Link)(nil),                    // 73: engram.v1.Link
+	(*DeleteLinkResponse)(nil),      // 74: engram.v1.DeleteLinkResponse
+	(*ListMemoryLinksResponse)(nil), // 75: engram.v1.ListMemoryLinksResponse
+	(*ListEntityLinksResponse)(nil), // 76: engram.v1.ListEntityLinksResponse
+	(*SpreadResponse)(nil),          // 77: engram.v1.SpreadResponse
+	(*RecogniseResponse)(nil),       // 78: engram.v1.RecogniseResponse
+	(*CompleteResponse)(nil),        // 79: engram.v1.CompleteResponse
+	(*MatchResponse)(nil),           // 80: engram.v1.MatchResponse
+	(*QueryResponse)(nil),           // 81: engram.v1.QueryResponse
+	(*ConsolidateResponse)(nil),     // 82: engram.v1.ConsolidateResponse
+	(*ListConceptsResponse)(nil),    // 83: engram.v1.ListConceptsResponse
+	(*Concept)(nil),                 // 84: engram.v1.Concept
+	(*ListPlansResponse)(nil),       // 85: engram.v1.ListPlansResponse
+	(*RevertPlanResponse)(nil),      // 86: engram.v1.RevertPlanResponse
+	(*RelinkResponse)(nil),          // 87: engram.v1.RelinkResponse
+	(*ListEventsResponse)(nil),      // 88: engram.v1.ListEventsResponse
+	(*Job)(nil),                     // 89: engram.v1.Job
+	(*CreateKeyResponse)(nil),       // 90: engram.v1.CreateKeyResponse
+	(*ListKeysResponse)(nil),        // 91: engram.v1.ListKeysResponse
+	(*RotateKeyResponse)(nil),       // 92: engram.v1.RotateKeyResponse
+	(*RevokeKeyResponse)(nil),       // 93: engram.v1.RevokeKeyResponse
+	(*ListActsResponse)(nil),        // 94: engram.v1.ListActsResponse
+	(*GetVersionResponse)(nil),      // 95: engram.v1.GetVersionResponse
+	(*Event)(nil),                   // 96: engram.v1.Event
 }
 var file_engram_v1_engram_proto_depIdxs = []int32{
 	0,  // 0: engram.v1.EngramService.PutSpace:input_type -> engram.v1.PutSpaceRequest
@@ -241,69 +244,71 @@ var file_engram_v1_engram_proto_depIdxs = []int32{
 	38, // 38: engram.v1.EngramService.GetConcept:input_type -> engram.v1.GetConceptRequest
 	39, // 39: engram.v1.EngramService.ListPlans:input_type -> engram.v1.ListPlansRequest
 	40, // 40: engram.v1.EngramService.RevertPlan:input_type -> engram.v1.RevertPlanRequest
-	41, // 41: engram.v1.EngramService.ListEvents:input_type -> engram.v1.ListEventsRequest
-	42, // 42: engram.v1.EngramService.GetJob:input_type -> engram.v1.GetJobRequest
-	43, // 43: engram.v1.EngramService.CancelJob:input_type -> engram.v1.CancelJobRequest
-	44, // 44: engram.v1.EngramService.CreateKey:input_type -> engram.v1.CreateKeyRequest
-	45, // 45: engram.v1.EngramService.ListKeys:input_type -> engram.v1.ListKeysRequest
-	46, // 46: engram.v1.EngramService.RotateKey:input_type -> engram.v1.RotateKeyRequest
-	47, // 47: engram.v1.EngramService.RevokeKey:input_type -> engram.v1.RevokeKeyRequest
-	48, // 48: engram.v1.EngramService.ListActs:input_type -> engram.v1.ListActsRequest
-	49, // 49: engram.v1.EngramService.GetVersion:input_type -> engram.v1.GetVersionRequest
-	50, // 50: engram.v1.EventService.Subscribe:input_type -> engram.v1.SubscribeRequest
-	51, // 51: engram.v1.EngramService.PutSpace:output_type -> engram.v1.Space
-	51, // 52: engram.v1.EngramService.GetSpace:output_type -> engram.v1.Space
-	52, // 53: engram.v1.EngramService.ListSpaces:output_type -> engram.v1.ListSpacesResponse
-	51, // 54: engram.v1.EngramService.UpdateSpace:output_type -> engram.v1.Space
-	53, // 55: engram.v1.EngramService.DeleteSpace:output_type -> engram.v1.DeleteSpaceResponse
-	54, // 56: engram.v1.EngramService.Remember:output_type -> engram.v1.RememberResponse
-	55, // 57: engram.v1.EngramService.RememberBatch:output_type -> engram.v1.RememberBatchResponse
-	56, // 58: engram.v1.EngramService.GetMemory:output_type -> engram.v1.Memory
-	57, // 59: engram.v1.EngramService.GetMemories:output_type -> engram.v1.GetMemoriesResponse
-	58, // 60: engram.v1.EngramService.ListMemories:output_type -> engram.v1.ListMemoriesResponse
-	54, // 61: engram.v1.EngramService.UpdateMemory:output_type -> engram.v1.RememberResponse
-	59, // 62: engram.v1.EngramService.DeleteMemory:output_type -> engram.v1.DeleteMemoryResponse
-	60, // 63: engram.v1.EngramService.Forget:output_type -> engram.v1.ForgetResponse
-	61, // 64: engram.v1.EngramService.Restore:output_type -> engram.v1.RestoreResponse
-	62, // 65: engram.v1.EngramService.Recall:output_type -> engram.v1.RecallResponse
-	62, // 66: engram.v1.EngramService.ReplayRecall:output_type -> engram.v1.RecallResponse
-	63, // 67: engram.v1.EngramService.Feedback:output_type -> engram.v1.FeedbackResponse
-	64, // 68: engram.v1.EngramService.PutEntity:output_type -> engram.v1.PutEntityResponse
-	65, // 69: engram.v1.EngramService.GetEntity:output_type -> engram.v1.Entity
-	66, // 70: engram.v1.EngramService.ListEntities:output_type -> engram.v1.ListEntitiesResponse
-	64, // 71: engram.v1.EngramService.UpdateEntity:output_type -> engram.v1.PutEntityResponse
-	67, // 72: engram.v1.EngramService.DeleteEntity:output_type -> engram.v1.DeleteEntityResponse
-	68, // 73: engram.v1.EngramService.MergeEntities:output_type -> engram.v1.MergeEntitiesResponse
-	69, // 74: engram.v1.EngramService.UnmergeEntities:output_type -> engram.v1.UnmergeEntitiesResponse
-	70, // 75: engram.v1.EngramService.CreateLink:output_type -> engram.v1.CreateLinkResponse
-	71, // 76: engram.v1.EngramService.CreateLinks:output_type -> engram.v1.CreateLinksResponse
-	72, // 77: engram.v1.EngramService.GetLink:output_type -> engram.v1.Link
-	70, // 78: engram.v1.EngramService.UpdateLink:output_type -> engram.v1.CreateLinkResponse
-	73, // 79: engram.v1.EngramService.DeleteLink:output_type -> engram.v1.DeleteLinkResponse
-	74, // 80: engram.v1.EngramService.ListMemoryLinks:output_type -> engram.v1.ListMemoryLinksResponse
-	75, // 81: engram.v1.EngramService.ListEntityLinks:output_type -> engram.v1.ListEntityLinksResponse
-	76, // 82: engram.v1.EngramService.Spread:output_type -> engram.v1.SpreadResponse
-	77, // 83: engram.v1.EngramService.Recognise:output_type -> engram.v1.RecogniseResponse
-	78, // 84: engram.v1.EngramService.Complete:output_type -> engram.v1.CompleteResponse
-	79, // 85: engram.v1.EngramService.Match:output_type -> engram.v1.MatchResponse
-	80, // 86: engram.v1.EngramService.Query:output_type -> engram.v1.QueryResponse
-	81, // 87: engram.v1.EngramService.Consolidate:output_type -> engram.v1.ConsolidateResponse
-	82, // 88: engram.v1.EngramService.ListConcepts:output_type -> engram.v1.ListConceptsResponse
-	83, // 89: engram.v1.EngramService.GetConcept:output_type -> engram.v1.Concept
-	84, // 90: engram.v1.EngramService.ListPlans:output_type -> engram.v1.ListPlansResponse
-	85, // 91: engram.v1.EngramService.RevertPlan:output_type -> engram.v1.RevertPlanResponse
-	86, // 92: engram.v1.EngramService.ListEvents:output_type -> engram.v1.ListEventsResponse
-	87, // 93: engram.v1.EngramService.GetJob:output_type -> engram.v1.Job
-	87, // 94: engram.v1.EngramService.CancelJob:output_type -> engram.v1.Job
-	88, // 95: engram.v1.EngramService.CreateKey:output_type -> engram.v1.CreateKeyResponse
-	89, // 96: engram.v1.EngramService.ListKeys:output_type -> engram.v1.ListKeysResponse
-	90, // 97: engram.v1.EngramService.RotateKey:output_type -> engram.v1.RotateKeyResponse
-	91, // 98: engram.v1.EngramService.RevokeKey:output_type -> engram.v1.RevokeKeyResponse
-	92, // 99: engram.v1.EngramService.ListActs:output_type -> engram.v1.ListActsResponse
-	93, // 100: engram.v1.EngramService.GetVersion:output_type -> engram.v1.GetVersionResponse
-	94, // 101: engram.v1.EventService.Subscribe:output_type -> engram.v1.Event
-	51, // [51:102] is the sub-list for method output_type
-	0,  // [0:51] is the sub-list for method input_type
+	41, // 41: engram.v1.EngramService.Relink:input_type -> engram.v1.RelinkRequest
+	42, // 42: engram.v1.EngramService.ListEvents:input_type -> engram.v1.ListEventsRequest
+	43, // 43: engram.v1.EngramService.GetJob:input_type -> engram.v1.GetJobRequest
+	44, // 44: engram.v1.EngramService.CancelJob:input_type -> engram.v1.CancelJobRequest
+	45, // 45: engram.v1.EngramService.CreateKey:input_type -> engram.v1.CreateKeyRequest
+	46, // 46: engram.v1.EngramService.ListKeys:input_type -> engram.v1.ListKeysRequest
+	47, // 47: engram.v1.EngramService.RotateKey:input_type -> engram.v1.RotateKeyRequest
+	48, // 48: engram.v1.EngramService.RevokeKey:input_type -> engram.v1.RevokeKeyRequest
+	49, // 49: engram.v1.EngramService.ListActs:input_type -> engram.v1.ListActsRequest
+	50, // 50: engram.v1.EngramService.GetVersion:input_type -> engram.v1.GetVersionRequest
+	51, // 51: engram.v1.EventService.Subscribe:input_type -> engram.v1.SubscribeRequest
+	52, // 52: engram.v1.EngramService.PutSpace:output_type -> engram.v1.Space
+	52, // 53: engram.v1.EngramService.GetSpace:output_type -> engram.v1.Space
+	53, // 54: engram.v1.EngramService.ListSpaces:output_type -> engram.v1.ListSpacesResponse
+	52, // 55: engram.v1.EngramService.UpdateSpace:output_type -> engram.v1.Space
+	54, // 56: engram.v1.EngramService.DeleteSpace:output_type -> engram.v1.DeleteSpaceResponse
+	55, // 57: engram.v1.EngramService.Remember:output_type -> engram.v1.RememberResponse
+	56, // 58: engram.v1.EngramService.RememberBatch:output_type -> engram.v1.RememberBatchResponse
+	57, // 59: engram.v1.EngramService.GetMemory:output_type -> engram.v1.Memory
+	58, // 60: engram.v1.EngramService.GetMemories:output_type -> engram.v1.GetMemoriesResponse
+	59, // 61: engram.v1.EngramService.ListMemories:output_type -> engram.v1.ListMemoriesResponse
+	55, // 62: engram.v1.EngramService.UpdateMemory:output_type -> engram.v1.RememberResponse
+	60, // 63: engram.v1.EngramService.DeleteMemory:output_type -> engram.v1.DeleteMemoryResponse
+	61, // 64: engram.v1.EngramService.Forget:output_type -> engram.v1.ForgetResponse
+	62, // 65: engram.v1.EngramService.Restore:output_type -> engram.v1.RestoreResponse
+	63, // 66: engram.v1.EngramService.Recall:output_type -> engram.v1.RecallResponse
+	63, // 67: engram.v1.EngramService.ReplayRecall:output_type -> engram.v1.RecallResponse
+	64, // 68: engram.v1.EngramService.Feedback:output_type -> engram.v1.FeedbackResponse
+	65, // 69: engram.v1.EngramService.PutEntity:output_type -> engram.v1.PutEntityResponse
+	66, // 70: engram.v1.EngramService.GetEntity:output_type -> engram.v1.Entity
+	67, // 71: engram.v1.EngramService.ListEntities:output_type -> engram.v1.ListEntitiesResponse
+	65, // 72: engram.v1.EngramService.UpdateEntity:output_type -> engram.v1.PutEntityResponse
+	68, // 73: engram.v1.EngramService.DeleteEntity:output_type -> engram.v1.DeleteEntityResponse
+	69, // 74: engram.v1.EngramService.MergeEntities:output_type -> engram.v1.MergeEntitiesResponse
+	70, // 75: engram.v1.EngramService.UnmergeEntities:output_type -> engram.v1.UnmergeEntitiesResponse
+	71, // 76: engram.v1.EngramService.CreateLink:output_type -> engram.v1.CreateLinkResponse
+	72, // 77: engram.v1.EngramService.CreateLinks:output_type -> engram.v1.CreateLinksResponse
+	73, // 78: engram.v1.EngramService.GetLink:output_type -> engram.v1.Link
+	71, // 79: engram.v1.EngramService.UpdateLink:output_type -> engram.v1.CreateLinkResponse
+	74, // 80: engram.v1.EngramService.DeleteLink:output_type -> engram.v1.DeleteLinkResponse
+	75, // 81: engram.v1.EngramService.ListMemoryLinks:output_type -> engram.v1.ListMemoryLinksResponse
+	76, // 82: engram.v1.EngramService.ListEntityLinks:output_type -> engram.v1.ListEntityLinksResponse
+	77, // 83: engram.v1.EngramService.Spread:output_type -> engram.v1.SpreadResponse
+	78, // 84: engram.v1.EngramService.Recognise:output_type -> engram.v1.RecogniseResponse
+	79, // 85: engram.v1.EngramService.Complete:output_type -> engram.v1.CompleteResponse
+	80, // 86: engram.v1.EngramService.Match:output_type -> engram.v1.MatchResponse
+	81, // 87: engram.v1.EngramService.Query:output_type -> engram.v1.QueryResponse
+	82, // 88: engram.v1.EngramService.Consolidate:output_type -> engram.v1.ConsolidateResponse
+	83, // 89: engram.v1.EngramService.ListConcepts:output_type -> engram.v1.ListConceptsResponse
+	84, // 90: engram.v1.EngramService.GetConcept:output_type -> engram.v1.Concept
+	85, // 91: engram.v1.EngramService.ListPlans:output_type -> engram.v1.ListPlansResponse
+	86, // 92: engram.v1.EngramService.RevertPlan:output_type -> engram.v1.RevertPlanResponse
+	87, // 93: engram.v1.EngramService.Relink:output_type -> engram.v1.RelinkResponse
+	88, // 94: engram.v1.EngramService.ListEvents:output_type -> engram.v1.ListEventsResponse
+	89, // 95: engram.v1.EngramService.GetJob:output_type -> engram.v1.Job
+	89, // 96: engram.v1.EngramService.CancelJob:output_type -> engram.v1.Job
+	90, // 97: engram.v1.EngramService.CreateKey:output_type -> engram.v1.CreateKeyResponse
+	91, // 98: engram.v1.EngramService.ListKeys:output_type -> engram.v1.ListKeysResponse
+	92, // 99: engram.v1.EngramService.RotateKey:output_type -> engram.v1.RotateKeyResponse
+	93, // 100: engram.v1.EngramService.RevokeKey:output_type -> engram.v1.RevokeKeyResponse
+	94, // 101: engram.v1.EngramService.ListActs:output_type -> engram.v1.ListActsResponse
+	95, // 102: engram.v1.EngramService.GetVersion:output_type -> engram.v1.GetVersionResponse
+	96, // 103: engram.v1.EventService.Subscribe:output_type -> engram.v1.Event
+	52, // [52:104] is the sub-list for method output_type
+	0,  // [0:52] is the sub-list for method input_type
 	0,  // [0:0] is the sub-list for extension type_name
 	0,  // [0:0] is the sub-list for extension extendee
 	0,  // [0:0] is the sub-list for field type_name

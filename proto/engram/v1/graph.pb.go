@@ -1226,7 +1226,10 @@ type Link struct {
 	// When this version was stored.
 	StoredAt *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=stored_at,json=storedAt,proto3" json:"stored_at,omitempty"`
 	// Of the journal record that made this version.
-	Lsn           uint64 `protobuf:"varint,11,opt,name=lsn,proto3" json:"lsn,omitempty"`
+	Lsn uint64 `protobuf:"varint,11,opt,name=lsn,proto3" json:"lsn,omitempty"`
+	// Which version of the rule made it: of a rule of the space's own, the version of
+	// the space's settings; 0 for what a caller said.
+	RuleVersion   uint32 `protobuf:"varint,12,opt,name=rule_version,json=ruleVersion,proto3" json:"rule_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1334,6 +1337,13 @@ func (x *Link) GetStoredAt() *timestamppb.Timestamp {
 func (x *Link) GetLsn() uint64 {
 	if x != nil {
 		return x.Lsn
+	}
+	return 0
+}
+
+func (x *Link) GetRuleVersion() uint32 {
+	if x != nil {
+		return x.RuleVersion
 	}
 	return 0
 }
@@ -2958,7 +2968,9 @@ type SpreadStep struct {
 	// How many links of its type and direction that node has.
 	Fan uint32 `protobuf:"varint,8,opt,name=fan,proto3" json:"fan,omitempty"`
 	// The part of the activation of that node that it carried.
-	Factor        float64 `protobuf:"fixed64,9,opt,name=factor,proto3" json:"factor,omitempty"`
+	Factor float64 `protobuf:"fixed64,9,opt,name=factor,proto3" json:"factor,omitempty"`
+	// Which version of the rule made it.
+	RuleVersion   uint32 `protobuf:"varint,10,opt,name=rule_version,json=ruleVersion,proto3" json:"rule_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3056,6 +3068,106 @@ func (x *SpreadStep) GetFactor() float64 {
 	return 0
 }
 
+func (x *SpreadStep) GetRuleVersion() uint32 {
+	if x != nil {
+		return x.RuleVersion
+	}
+	return 0
+}
+
+// Brings the links of a space in line with its rules.
+type RelinkRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The space's name.
+	Space         string `protobuf:"bytes,1,opt,name=space,proto3" json:"space,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RelinkRequest) Reset() {
+	*x = RelinkRequest{}
+	mi := &file_engram_v1_graph_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RelinkRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RelinkRequest) ProtoMessage() {}
+
+func (x *RelinkRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engram_v1_graph_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RelinkRequest.ProtoReflect.Descriptor instead.
+func (*RelinkRequest) Descriptor() ([]byte, []int) {
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *RelinkRequest) GetSpace() string {
+	if x != nil {
+		return x.Space
+	}
+	return ""
+}
+
+// The job that does it. Its result says how many memories and entities were asked about,
+// how many links were added and how many ended.
+type RelinkResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The job's id; one that runs already is given again.
+	Job           string `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RelinkResponse) Reset() {
+	*x = RelinkResponse{}
+	mi := &file_engram_v1_graph_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RelinkResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RelinkResponse) ProtoMessage() {}
+
+func (x *RelinkResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_engram_v1_graph_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RelinkResponse.ProtoReflect.Descriptor instead.
+func (*RelinkResponse) Descriptor() ([]byte, []int) {
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *RelinkResponse) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
 // Matches a pattern of typed edges.
 type MatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3073,7 +3185,7 @@ type MatchRequest struct {
 
 func (x *MatchRequest) Reset() {
 	*x = MatchRequest{}
-	mi := &file_engram_v1_graph_proto_msgTypes[37]
+	mi := &file_engram_v1_graph_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3085,7 +3197,7 @@ func (x *MatchRequest) String() string {
 func (*MatchRequest) ProtoMessage() {}
 
 func (x *MatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[37]
+	mi := &file_engram_v1_graph_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3098,7 +3210,7 @@ func (x *MatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MatchRequest.ProtoReflect.Descriptor instead.
 func (*MatchRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{37}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *MatchRequest) GetSpace() string {
@@ -3142,7 +3254,7 @@ type MatchResponse struct {
 
 func (x *MatchResponse) Reset() {
 	*x = MatchResponse{}
-	mi := &file_engram_v1_graph_proto_msgTypes[38]
+	mi := &file_engram_v1_graph_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3154,7 +3266,7 @@ func (x *MatchResponse) String() string {
 func (*MatchResponse) ProtoMessage() {}
 
 func (x *MatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[38]
+	mi := &file_engram_v1_graph_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3167,7 +3279,7 @@ func (x *MatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MatchResponse.ProtoReflect.Descriptor instead.
 func (*MatchResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{38}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *MatchResponse) GetMatches() []*structpb.Struct {
@@ -3199,7 +3311,7 @@ type QueryRequest struct {
 
 func (x *QueryRequest) Reset() {
 	*x = QueryRequest{}
-	mi := &file_engram_v1_graph_proto_msgTypes[39]
+	mi := &file_engram_v1_graph_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3211,7 +3323,7 @@ func (x *QueryRequest) String() string {
 func (*QueryRequest) ProtoMessage() {}
 
 func (x *QueryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[39]
+	mi := &file_engram_v1_graph_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3224,7 +3336,7 @@ func (x *QueryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryRequest.ProtoReflect.Descriptor instead.
 func (*QueryRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{39}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *QueryRequest) GetSpace() string {
@@ -3261,7 +3373,7 @@ type QueryResponse struct {
 
 func (x *QueryResponse) Reset() {
 	*x = QueryResponse{}
-	mi := &file_engram_v1_graph_proto_msgTypes[40]
+	mi := &file_engram_v1_graph_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3273,7 +3385,7 @@ func (x *QueryResponse) String() string {
 func (*QueryResponse) ProtoMessage() {}
 
 func (x *QueryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_graph_proto_msgTypes[40]
+	mi := &file_engram_v1_graph_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3286,7 +3398,7 @@ func (x *QueryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryResponse.ProtoReflect.Descriptor instead.
 func (*QueryResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_graph_proto_rawDescGZIP(), []int{40}
+	return file_engram_v1_graph_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *QueryResponse) GetRows() []*structpb.Struct {
@@ -3403,7 +3515,7 @@ const file_engram_v1_graph_proto_rawDesc = "" +
 	"\x06weight\x18\x05 \x01(\x01H\x00R\x06weight\x88\x01\x01\x123\n" +
 	"\bmetadata\x18\x06 \x01(\v2\x17.google.protobuf.StructR\bmetadata\x12*\n" +
 	"\x05valid\x18\a \x01(\v2\x14.engram.v1.TimeRangeR\x05validB\t\n" +
-	"\a_weight\"\xc0\x02\n" +
+	"\a_weight\"\xe3\x02\n" +
 	"\x04Link\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\tR\x04from\x12\x0e\n" +
@@ -3416,7 +3528,8 @@ const file_engram_v1_graph_proto_rawDesc = "" +
 	"\aversion\x18\t \x01(\rR\aversion\x127\n" +
 	"\tstored_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\bstoredAt\x12\x10\n" +
-	"\x03lsn\x18\v \x01(\x04R\x03lsn\"\x94\x01\n" +
+	"\x03lsn\x18\v \x01(\x04R\x03lsn\x12!\n" +
+	"\frule_version\x18\f \x01(\rR\vruleVersion\"\x94\x01\n" +
 	"\x11CreateLinkRequest\x12\x14\n" +
 	"\x05space\x18\x01 \x01(\tR\x05space\x12(\n" +
 	"\x04link\x18\x02 \x01(\v2\x14.engram.v1.LinkInputR\x04link\x12\x1e\n" +
@@ -3576,7 +3689,7 @@ const file_engram_v1_graph_proto_rawDesc = "" +
 	"\n" +
 	"activation\x18\x02 \x01(\x01R\n" +
 	"activation\x12+\n" +
-	"\x05steps\x18\x03 \x03(\v2\x15.engram.v1.SpreadStepR\x05steps\"\xcc\x01\n" +
+	"\x05steps\x18\x03 \x03(\v2\x15.engram.v1.SpreadStepR\x05steps\"\xef\x01\n" +
 	"\n" +
 	"SpreadStep\x12\x12\n" +
 	"\x04link\x18\x01 \x01(\tR\x04link\x12\x12\n" +
@@ -3587,7 +3700,13 @@ const file_engram_v1_graph_proto_rawDesc = "" +
 	"\x06weight\x18\x06 \x01(\x01R\x06weight\x12\x1c\n" +
 	"\tdirection\x18\a \x01(\tR\tdirection\x12\x10\n" +
 	"\x03fan\x18\b \x01(\rR\x03fan\x12\x16\n" +
-	"\x06factor\x18\t \x01(\x01R\x06factor\"\x9c\x01\n" +
+	"\x06factor\x18\t \x01(\x01R\x06factor\x12!\n" +
+	"\frule_version\x18\n" +
+	" \x01(\rR\vruleVersion\"%\n" +
+	"\rRelinkRequest\x12\x14\n" +
+	"\x05space\x18\x01 \x01(\tR\x05space\"\"\n" +
+	"\x0eRelinkResponse\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\tR\x03job\"\x9c\x01\n" +
 	"\fMatchRequest\x12\x14\n" +
 	"\x05space\x18\x01 \x01(\tR\x05space\x12\x18\n" +
 	"\apattern\x18\x02 \x01(\tR\apattern\x127\n" +
@@ -3621,7 +3740,7 @@ func file_engram_v1_graph_proto_rawDescGZIP() []byte {
 	return file_engram_v1_graph_proto_rawDescData
 }
 
-var file_engram_v1_graph_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_engram_v1_graph_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_engram_v1_graph_proto_goTypes = []any{
 	(*EntityInput)(nil),             // 0: engram.v1.EntityInput
 	(*Entity)(nil),                  // 1: engram.v1.Entity
@@ -3660,62 +3779,64 @@ var file_engram_v1_graph_proto_goTypes = []any{
 	(*ActiveNode)(nil),              // 34: engram.v1.ActiveNode
 	(*SpreadPath)(nil),              // 35: engram.v1.SpreadPath
 	(*SpreadStep)(nil),              // 36: engram.v1.SpreadStep
-	(*MatchRequest)(nil),            // 37: engram.v1.MatchRequest
-	(*MatchResponse)(nil),           // 38: engram.v1.MatchResponse
-	(*QueryRequest)(nil),            // 39: engram.v1.QueryRequest
-	(*QueryResponse)(nil),           // 40: engram.v1.QueryResponse
-	nil,                             // 41: engram.v1.SpreadRequest.FlowsEntry
-	nil,                             // 42: engram.v1.SpreadResponse.TookEntry
-	(*structpb.Struct)(nil),         // 43: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil),   // 44: google.protobuf.Timestamp
-	(*TimeRange)(nil),               // 45: engram.v1.TimeRange
-	(*Error)(nil),                   // 46: engram.v1.Error
-	(*PlaceFilter)(nil),             // 47: engram.v1.PlaceFilter
-	(*durationpb.Duration)(nil),     // 48: google.protobuf.Duration
+	(*RelinkRequest)(nil),           // 37: engram.v1.RelinkRequest
+	(*RelinkResponse)(nil),          // 38: engram.v1.RelinkResponse
+	(*MatchRequest)(nil),            // 39: engram.v1.MatchRequest
+	(*MatchResponse)(nil),           // 40: engram.v1.MatchResponse
+	(*QueryRequest)(nil),            // 41: engram.v1.QueryRequest
+	(*QueryResponse)(nil),           // 42: engram.v1.QueryResponse
+	nil,                             // 43: engram.v1.SpreadRequest.FlowsEntry
+	nil,                             // 44: engram.v1.SpreadResponse.TookEntry
+	(*structpb.Struct)(nil),         // 45: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil),   // 46: google.protobuf.Timestamp
+	(*TimeRange)(nil),               // 47: engram.v1.TimeRange
+	(*Error)(nil),                   // 48: engram.v1.Error
+	(*PlaceFilter)(nil),             // 49: engram.v1.PlaceFilter
+	(*durationpb.Duration)(nil),     // 50: google.protobuf.Duration
 }
 var file_engram_v1_graph_proto_depIdxs = []int32{
-	43, // 0: engram.v1.EntityInput.metadata:type_name -> google.protobuf.Struct
-	43, // 1: engram.v1.Entity.metadata:type_name -> google.protobuf.Struct
-	44, // 2: engram.v1.Entity.stored_at:type_name -> google.protobuf.Timestamp
+	45, // 0: engram.v1.EntityInput.metadata:type_name -> google.protobuf.Struct
+	45, // 1: engram.v1.Entity.metadata:type_name -> google.protobuf.Struct
+	46, // 2: engram.v1.Entity.stored_at:type_name -> google.protobuf.Timestamp
 	2,  // 3: engram.v1.Entity.merged:type_name -> engram.v1.MergedEntity
 	0,  // 4: engram.v1.PutEntityRequest.entity:type_name -> engram.v1.EntityInput
-	44, // 5: engram.v1.PutEntityResponse.stored_at:type_name -> google.protobuf.Timestamp
-	43, // 6: engram.v1.UpdateEntityRequest.patch:type_name -> google.protobuf.Struct
+	46, // 5: engram.v1.PutEntityResponse.stored_at:type_name -> google.protobuf.Timestamp
+	45, // 6: engram.v1.UpdateEntityRequest.patch:type_name -> google.protobuf.Struct
 	1,  // 7: engram.v1.ListEntitiesResponse.entities:type_name -> engram.v1.Entity
 	1,  // 8: engram.v1.MergeEntitiesResponse.entity:type_name -> engram.v1.Entity
 	1,  // 9: engram.v1.UnmergeEntitiesResponse.entity:type_name -> engram.v1.Entity
-	43, // 10: engram.v1.LinkInput.metadata:type_name -> google.protobuf.Struct
-	45, // 11: engram.v1.LinkInput.valid:type_name -> engram.v1.TimeRange
-	43, // 12: engram.v1.Link.metadata:type_name -> google.protobuf.Struct
-	45, // 13: engram.v1.Link.valid:type_name -> engram.v1.TimeRange
-	44, // 14: engram.v1.Link.stored_at:type_name -> google.protobuf.Timestamp
+	45, // 10: engram.v1.LinkInput.metadata:type_name -> google.protobuf.Struct
+	47, // 11: engram.v1.LinkInput.valid:type_name -> engram.v1.TimeRange
+	45, // 12: engram.v1.Link.metadata:type_name -> google.protobuf.Struct
+	47, // 13: engram.v1.Link.valid:type_name -> engram.v1.TimeRange
+	46, // 14: engram.v1.Link.stored_at:type_name -> google.protobuf.Timestamp
 	15, // 15: engram.v1.CreateLinkRequest.link:type_name -> engram.v1.LinkInput
-	44, // 16: engram.v1.CreateLinkResponse.stored_at:type_name -> google.protobuf.Timestamp
+	46, // 16: engram.v1.CreateLinkResponse.stored_at:type_name -> google.protobuf.Timestamp
 	15, // 17: engram.v1.CreateLinksRequest.links:type_name -> engram.v1.LinkInput
 	21, // 18: engram.v1.CreateLinksResponse.results:type_name -> engram.v1.LinkResult
-	46, // 19: engram.v1.LinkResult.error:type_name -> engram.v1.Error
-	43, // 20: engram.v1.UpdateLinkRequest.patch:type_name -> google.protobuf.Struct
-	44, // 21: engram.v1.ListMemoryLinksRequest.as_of:type_name -> google.protobuf.Timestamp
+	48, // 19: engram.v1.LinkResult.error:type_name -> engram.v1.Error
+	45, // 20: engram.v1.UpdateLinkRequest.patch:type_name -> google.protobuf.Struct
+	46, // 21: engram.v1.ListMemoryLinksRequest.as_of:type_name -> google.protobuf.Timestamp
 	16, // 22: engram.v1.ListMemoryLinksResponse.links:type_name -> engram.v1.Link
-	44, // 23: engram.v1.ListEntityLinksRequest.as_of:type_name -> google.protobuf.Timestamp
+	46, // 23: engram.v1.ListEntityLinksRequest.as_of:type_name -> google.protobuf.Timestamp
 	16, // 24: engram.v1.ListEntityLinksResponse.links:type_name -> engram.v1.Link
 	31, // 25: engram.v1.SpreadRequest.seeds:type_name -> engram.v1.SpreadSeed
-	41, // 26: engram.v1.SpreadRequest.flows:type_name -> engram.v1.SpreadRequest.FlowsEntry
-	44, // 27: engram.v1.SpreadRequest.as_of:type_name -> google.protobuf.Timestamp
-	45, // 28: engram.v1.SpreadRequest.happened:type_name -> engram.v1.TimeRange
-	45, // 29: engram.v1.SpreadRequest.stored:type_name -> engram.v1.TimeRange
-	47, // 30: engram.v1.SpreadRequest.place:type_name -> engram.v1.PlaceFilter
-	43, // 31: engram.v1.SpreadRequest.metadata:type_name -> google.protobuf.Struct
+	43, // 26: engram.v1.SpreadRequest.flows:type_name -> engram.v1.SpreadRequest.FlowsEntry
+	46, // 27: engram.v1.SpreadRequest.as_of:type_name -> google.protobuf.Timestamp
+	47, // 28: engram.v1.SpreadRequest.happened:type_name -> engram.v1.TimeRange
+	47, // 29: engram.v1.SpreadRequest.stored:type_name -> engram.v1.TimeRange
+	49, // 30: engram.v1.SpreadRequest.place:type_name -> engram.v1.PlaceFilter
+	45, // 31: engram.v1.SpreadRequest.metadata:type_name -> google.protobuf.Struct
 	34, // 32: engram.v1.SpreadResponse.nodes:type_name -> engram.v1.ActiveNode
-	42, // 33: engram.v1.SpreadResponse.took:type_name -> engram.v1.SpreadResponse.TookEntry
+	44, // 33: engram.v1.SpreadResponse.took:type_name -> engram.v1.SpreadResponse.TookEntry
 	35, // 34: engram.v1.ActiveNode.paths:type_name -> engram.v1.SpreadPath
 	36, // 35: engram.v1.SpreadPath.steps:type_name -> engram.v1.SpreadStep
-	43, // 36: engram.v1.MatchRequest.parameters:type_name -> google.protobuf.Struct
-	43, // 37: engram.v1.MatchResponse.matches:type_name -> google.protobuf.Struct
-	43, // 38: engram.v1.QueryRequest.parameters:type_name -> google.protobuf.Struct
-	43, // 39: engram.v1.QueryResponse.rows:type_name -> google.protobuf.Struct
+	45, // 36: engram.v1.MatchRequest.parameters:type_name -> google.protobuf.Struct
+	45, // 37: engram.v1.MatchResponse.matches:type_name -> google.protobuf.Struct
+	45, // 38: engram.v1.QueryRequest.parameters:type_name -> google.protobuf.Struct
+	45, // 39: engram.v1.QueryResponse.rows:type_name -> google.protobuf.Struct
 	32, // 40: engram.v1.SpreadRequest.FlowsEntry.value:type_name -> engram.v1.SpreadFlow
-	48, // 41: engram.v1.SpreadResponse.TookEntry.value:type_name -> google.protobuf.Duration
+	50, // 41: engram.v1.SpreadResponse.TookEntry.value:type_name -> google.protobuf.Duration
 	42, // [42:42] is the sub-list for method output_type
 	42, // [42:42] is the sub-list for method input_type
 	42, // [42:42] is the sub-list for extension type_name
@@ -3736,14 +3857,14 @@ func file_engram_v1_graph_proto_init() {
 	file_engram_v1_graph_proto_msgTypes[28].OneofWrappers = []any{}
 	file_engram_v1_graph_proto_msgTypes[30].OneofWrappers = []any{}
 	file_engram_v1_graph_proto_msgTypes[31].OneofWrappers = []any{}
-	file_engram_v1_graph_proto_msgTypes[37].OneofWrappers = []any{}
+	file_engram_v1_graph_proto_msgTypes[39].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engram_v1_graph_proto_rawDesc), len(file_engram_v1_graph_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   43,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -36,7 +36,10 @@ type Settings struct {
 	// How far back the journal reaches; 30 days when left out.
 	Horizon *durationpb.Duration `protobuf:"bytes,4,opt,name=horizon,proto3" json:"horizon,omitempty"`
 	// How memories fade.
-	Retention     *RetentionSettings `protobuf:"bytes,5,opt,name=retention,proto3" json:"retention,omitempty"`
+	Retention *RetentionSettings `protobuf:"bytes,5,opt,name=retention,proto3" json:"retention,omitempty"`
+	// Which links the server makes by itself. They hold for what is stored from then on;
+	// relink brings what was stored before in line.
+	Links         *LinkSettings `protobuf:"bytes,6,opt,name=links,proto3" json:"links,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -106,6 +109,134 @@ func (x *Settings) GetRetention() *RetentionSettings {
 	return nil
 }
 
+func (x *Settings) GetLinks() *LinkSettings {
+	if x != nil {
+		return x.Links
+	}
+	return nil
+}
+
+// Which links the server makes by itself.
+type LinkSettings struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Rules to switch on (true) or off (false): next, answer, mentions, people and place
+	// are on when they are left out, shares and similar off; those of patterns are on.
+	Rules map[string]bool `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// Rules of the space's own, at most 16.
+	Patterns      []*LinkPattern `protobuf:"bytes,2,rep,name=patterns,proto3" json:"patterns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LinkSettings) Reset() {
+	*x = LinkSettings{}
+	mi := &file_engram_v1_space_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LinkSettings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LinkSettings) ProtoMessage() {}
+
+func (x *LinkSettings) ProtoReflect() protoreflect.Message {
+	mi := &file_engram_v1_space_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LinkSettings.ProtoReflect.Descriptor instead.
+func (*LinkSettings) Descriptor() ([]byte, []int) {
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *LinkSettings) GetRules() map[string]bool {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+func (x *LinkSettings) GetPatterns() []*LinkPattern {
+	if x != nil {
+		return x.Patterns
+	}
+	return nil
+}
+
+// A rule of a space's own: a memory is linked to the latest one before it that has
+// the same words, where the pattern matches them.
+type LinkPattern struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The rule's name, which its links say: 1-32 of a-z 0-9 _ -.
+	Rule string `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
+	// A regular expression (RE2), such as "TICK-[0-9]+"; at most 256 bytes.
+	Pattern string `protobuf:"bytes,2,opt,name=pattern,proto3" json:"pattern,omitempty"`
+	// The type of the links; the rule's name when left out.
+	Type          string `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LinkPattern) Reset() {
+	*x = LinkPattern{}
+	mi := &file_engram_v1_space_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LinkPattern) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LinkPattern) ProtoMessage() {}
+
+func (x *LinkPattern) ProtoReflect() protoreflect.Message {
+	mi := &file_engram_v1_space_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LinkPattern.ProtoReflect.Descriptor instead.
+func (*LinkPattern) Descriptor() ([]byte, []int) {
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *LinkPattern) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *LinkPattern) GetPattern() string {
+	if x != nil {
+		return x.Pattern
+	}
+	return ""
+}
+
+func (x *LinkPattern) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
 // Which vectors a space holds.
 type VectorSettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -121,7 +252,7 @@ type VectorSettings struct {
 
 func (x *VectorSettings) Reset() {
 	*x = VectorSettings{}
-	mi := &file_engram_v1_space_proto_msgTypes[1]
+	mi := &file_engram_v1_space_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -133,7 +264,7 @@ func (x *VectorSettings) String() string {
 func (*VectorSettings) ProtoMessage() {}
 
 func (x *VectorSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_space_proto_msgTypes[1]
+	mi := &file_engram_v1_space_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -146,7 +277,7 @@ func (x *VectorSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VectorSettings.ProtoReflect.Descriptor instead.
 func (*VectorSettings) Descriptor() ([]byte, []int) {
-	return file_engram_v1_space_proto_rawDescGZIP(), []int{1}
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *VectorSettings) GetDimension() int32 {
@@ -181,7 +312,7 @@ type RetentionSettings struct {
 
 func (x *RetentionSettings) Reset() {
 	*x = RetentionSettings{}
-	mi := &file_engram_v1_space_proto_msgTypes[2]
+	mi := &file_engram_v1_space_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -193,7 +324,7 @@ func (x *RetentionSettings) String() string {
 func (*RetentionSettings) ProtoMessage() {}
 
 func (x *RetentionSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_space_proto_msgTypes[2]
+	mi := &file_engram_v1_space_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -206,7 +337,7 @@ func (x *RetentionSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetentionSettings.ProtoReflect.Descriptor instead.
 func (*RetentionSettings) Descriptor() ([]byte, []int) {
-	return file_engram_v1_space_proto_rawDescGZIP(), []int{2}
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *RetentionSettings) GetLaw() string {
@@ -241,7 +372,7 @@ type Space struct {
 
 func (x *Space) Reset() {
 	*x = Space{}
-	mi := &file_engram_v1_space_proto_msgTypes[3]
+	mi := &file_engram_v1_space_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -253,7 +384,7 @@ func (x *Space) String() string {
 func (*Space) ProtoMessage() {}
 
 func (x *Space) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_space_proto_msgTypes[3]
+	mi := &file_engram_v1_space_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -266,7 +397,7 @@ func (x *Space) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Space.ProtoReflect.Descriptor instead.
 func (*Space) Descriptor() ([]byte, []int) {
-	return file_engram_v1_space_proto_rawDescGZIP(), []int{3}
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Space) GetName() string {
@@ -344,7 +475,7 @@ type Counts struct {
 
 func (x *Counts) Reset() {
 	*x = Counts{}
-	mi := &file_engram_v1_space_proto_msgTypes[4]
+	mi := &file_engram_v1_space_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -356,7 +487,7 @@ func (x *Counts) String() string {
 func (*Counts) ProtoMessage() {}
 
 func (x *Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_space_proto_msgTypes[4]
+	mi := &file_engram_v1_space_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -369,7 +500,7 @@ func (x *Counts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counts.ProtoReflect.Descriptor instead.
 func (*Counts) Descriptor() ([]byte, []int) {
-	return file_engram_v1_space_proto_rawDescGZIP(), []int{4}
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Counts) GetEpisodes() uint64 {
@@ -422,7 +553,7 @@ type IndexState struct {
 
 func (x *IndexState) Reset() {
 	*x = IndexState{}
-	mi := &file_engram_v1_space_proto_msgTypes[5]
+	mi := &file_engram_v1_space_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -434,7 +565,7 @@ func (x *IndexState) String() string {
 func (*IndexState) ProtoMessage() {}
 
 func (x *IndexState) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_space_proto_msgTypes[5]
+	mi := &file_engram_v1_space_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -447,7 +578,7 @@ func (x *IndexState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IndexState.ProtoReflect.Descriptor instead.
 func (*IndexState) Descriptor() ([]byte, []int) {
-	return file_engram_v1_space_proto_rawDescGZIP(), []int{5}
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *IndexState) GetLsn() uint64 {
@@ -484,7 +615,7 @@ type PutSpaceRequest struct {
 
 func (x *PutSpaceRequest) Reset() {
 	*x = PutSpaceRequest{}
-	mi := &file_engram_v1_space_proto_msgTypes[6]
+	mi := &file_engram_v1_space_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -496,7 +627,7 @@ func (x *PutSpaceRequest) String() string {
 func (*PutSpaceRequest) ProtoMessage() {}
 
 func (x *PutSpaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_space_proto_msgTypes[6]
+	mi := &file_engram_v1_space_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -509,7 +640,7 @@ func (x *PutSpaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutSpaceRequest.ProtoReflect.Descriptor instead.
 func (*PutSpaceRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_space_proto_rawDescGZIP(), []int{6}
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PutSpaceRequest) GetSpace() string {
@@ -537,7 +668,7 @@ type GetSpaceRequest struct {
 
 func (x *GetSpaceRequest) Reset() {
 	*x = GetSpaceRequest{}
-	mi := &file_engram_v1_space_proto_msgTypes[7]
+	mi := &file_engram_v1_space_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -549,7 +680,7 @@ func (x *GetSpaceRequest) String() string {
 func (*GetSpaceRequest) ProtoMessage() {}
 
 func (x *GetSpaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_space_proto_msgTypes[7]
+	mi := &file_engram_v1_space_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -562,7 +693,7 @@ func (x *GetSpaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSpaceRequest.ProtoReflect.Descriptor instead.
 func (*GetSpaceRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_space_proto_rawDescGZIP(), []int{7}
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetSpaceRequest) GetSpace() string {
@@ -585,7 +716,7 @@ type ListSpacesRequest struct {
 
 func (x *ListSpacesRequest) Reset() {
 	*x = ListSpacesRequest{}
-	mi := &file_engram_v1_space_proto_msgTypes[8]
+	mi := &file_engram_v1_space_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -597,7 +728,7 @@ func (x *ListSpacesRequest) String() string {
 func (*ListSpacesRequest) ProtoMessage() {}
 
 func (x *ListSpacesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_space_proto_msgTypes[8]
+	mi := &file_engram_v1_space_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -610,7 +741,7 @@ func (x *ListSpacesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSpacesRequest.ProtoReflect.Descriptor instead.
 func (*ListSpacesRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_space_proto_rawDescGZIP(), []int{8}
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListSpacesRequest) GetPageSize() int32 {
@@ -640,7 +771,7 @@ type ListSpacesResponse struct {
 
 func (x *ListSpacesResponse) Reset() {
 	*x = ListSpacesResponse{}
-	mi := &file_engram_v1_space_proto_msgTypes[9]
+	mi := &file_engram_v1_space_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -652,7 +783,7 @@ func (x *ListSpacesResponse) String() string {
 func (*ListSpacesResponse) ProtoMessage() {}
 
 func (x *ListSpacesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_space_proto_msgTypes[9]
+	mi := &file_engram_v1_space_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -665,7 +796,7 @@ func (x *ListSpacesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSpacesResponse.ProtoReflect.Descriptor instead.
 func (*ListSpacesResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_space_proto_rawDescGZIP(), []int{9}
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListSpacesResponse) GetSpaces() []*Space {
@@ -695,7 +826,7 @@ type UpdateSpaceRequest struct {
 
 func (x *UpdateSpaceRequest) Reset() {
 	*x = UpdateSpaceRequest{}
-	mi := &file_engram_v1_space_proto_msgTypes[10]
+	mi := &file_engram_v1_space_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -707,7 +838,7 @@ func (x *UpdateSpaceRequest) String() string {
 func (*UpdateSpaceRequest) ProtoMessage() {}
 
 func (x *UpdateSpaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_space_proto_msgTypes[10]
+	mi := &file_engram_v1_space_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -720,7 +851,7 @@ func (x *UpdateSpaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSpaceRequest.ProtoReflect.Descriptor instead.
 func (*UpdateSpaceRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_space_proto_rawDescGZIP(), []int{10}
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *UpdateSpaceRequest) GetSpace() string {
@@ -750,7 +881,7 @@ type DeleteSpaceRequest struct {
 
 func (x *DeleteSpaceRequest) Reset() {
 	*x = DeleteSpaceRequest{}
-	mi := &file_engram_v1_space_proto_msgTypes[11]
+	mi := &file_engram_v1_space_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -762,7 +893,7 @@ func (x *DeleteSpaceRequest) String() string {
 func (*DeleteSpaceRequest) ProtoMessage() {}
 
 func (x *DeleteSpaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_space_proto_msgTypes[11]
+	mi := &file_engram_v1_space_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -775,7 +906,7 @@ func (x *DeleteSpaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSpaceRequest.ProtoReflect.Descriptor instead.
 func (*DeleteSpaceRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_space_proto_rawDescGZIP(), []int{11}
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DeleteSpaceRequest) GetSpace() string {
@@ -803,7 +934,7 @@ type DeleteSpaceResponse struct {
 
 func (x *DeleteSpaceResponse) Reset() {
 	*x = DeleteSpaceResponse{}
-	mi := &file_engram_v1_space_proto_msgTypes[12]
+	mi := &file_engram_v1_space_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -815,7 +946,7 @@ func (x *DeleteSpaceResponse) String() string {
 func (*DeleteSpaceResponse) ProtoMessage() {}
 
 func (x *DeleteSpaceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_space_proto_msgTypes[12]
+	mi := &file_engram_v1_space_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -828,7 +959,7 @@ func (x *DeleteSpaceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSpaceResponse.ProtoReflect.Descriptor instead.
 func (*DeleteSpaceResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_space_proto_rawDescGZIP(), []int{12}
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DeleteSpaceResponse) GetJob() string {
@@ -865,7 +996,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_engram_v1_space_proto_msgTypes[13]
+	mi := &file_engram_v1_space_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -877,7 +1008,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_space_proto_msgTypes[13]
+	mi := &file_engram_v1_space_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -890,7 +1021,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_engram_v1_space_proto_rawDescGZIP(), []int{13}
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Job) GetId() string {
@@ -967,7 +1098,7 @@ type GetJobRequest struct {
 
 func (x *GetJobRequest) Reset() {
 	*x = GetJobRequest{}
-	mi := &file_engram_v1_space_proto_msgTypes[14]
+	mi := &file_engram_v1_space_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -979,7 +1110,7 @@ func (x *GetJobRequest) String() string {
 func (*GetJobRequest) ProtoMessage() {}
 
 func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_space_proto_msgTypes[14]
+	mi := &file_engram_v1_space_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -992,7 +1123,7 @@ func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobRequest.ProtoReflect.Descriptor instead.
 func (*GetJobRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_space_proto_rawDescGZIP(), []int{14}
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetJobRequest) GetId() string {
@@ -1013,7 +1144,7 @@ type CancelJobRequest struct {
 
 func (x *CancelJobRequest) Reset() {
 	*x = CancelJobRequest{}
-	mi := &file_engram_v1_space_proto_msgTypes[15]
+	mi := &file_engram_v1_space_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1025,7 +1156,7 @@ func (x *CancelJobRequest) String() string {
 func (*CancelJobRequest) ProtoMessage() {}
 
 func (x *CancelJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_space_proto_msgTypes[15]
+	mi := &file_engram_v1_space_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1038,7 +1169,7 @@ func (x *CancelJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelJobRequest.ProtoReflect.Descriptor instead.
 func (*CancelJobRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_space_proto_rawDescGZIP(), []int{15}
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CancelJobRequest) GetId() string {
@@ -1057,7 +1188,7 @@ type GetVersionRequest struct {
 
 func (x *GetVersionRequest) Reset() {
 	*x = GetVersionRequest{}
-	mi := &file_engram_v1_space_proto_msgTypes[16]
+	mi := &file_engram_v1_space_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1069,7 +1200,7 @@ func (x *GetVersionRequest) String() string {
 func (*GetVersionRequest) ProtoMessage() {}
 
 func (x *GetVersionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_space_proto_msgTypes[16]
+	mi := &file_engram_v1_space_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1082,7 +1213,7 @@ func (x *GetVersionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVersionRequest.ProtoReflect.Descriptor instead.
 func (*GetVersionRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_space_proto_rawDescGZIP(), []int{16}
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{18}
 }
 
 // What the server is.
@@ -1104,7 +1235,7 @@ type GetVersionResponse struct {
 
 func (x *GetVersionResponse) Reset() {
 	*x = GetVersionResponse{}
-	mi := &file_engram_v1_space_proto_msgTypes[17]
+	mi := &file_engram_v1_space_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1116,7 +1247,7 @@ func (x *GetVersionResponse) String() string {
 func (*GetVersionResponse) ProtoMessage() {}
 
 func (x *GetVersionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_space_proto_msgTypes[17]
+	mi := &file_engram_v1_space_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1129,7 +1260,7 @@ func (x *GetVersionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVersionResponse.ProtoReflect.Descriptor instead.
 func (*GetVersionResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_space_proto_rawDescGZIP(), []int{17}
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetVersionResponse) GetVersion() string {
@@ -1171,7 +1302,7 @@ var File_engram_v1_space_proto protoreflect.FileDescriptor
 
 const file_engram_v1_space_proto_rawDesc = "" +
 	"\n" +
-	"\x15engram/v1/space.proto\x12\tengram.v1\x1a\x16engram/v1/common.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xea\x01\n" +
+	"\x15engram/v1/space.proto\x12\tengram.v1\x1a\x16engram/v1/common.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x99\x02\n" +
 	"\bSettings\x121\n" +
 	"\x06vector\x18\x01 \x01(\v2\x19.engram.v1.VectorSettingsR\x06vector\x12\x1a\n" +
 	"\blanguage\x18\x02 \x01(\tR\blanguage\x12\x1e\n" +
@@ -1179,7 +1310,19 @@ const file_engram_v1_space_proto_rawDesc = "" +
 	"durability\x18\x03 \x01(\tR\n" +
 	"durability\x123\n" +
 	"\ahorizon\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\ahorizon\x12:\n" +
-	"\tretention\x18\x05 \x01(\v2\x1c.engram.v1.RetentionSettingsR\tretention\"o\n" +
+	"\tretention\x18\x05 \x01(\v2\x1c.engram.v1.RetentionSettingsR\tretention\x12-\n" +
+	"\x05links\x18\x06 \x01(\v2\x17.engram.v1.LinkSettingsR\x05links\"\xb6\x01\n" +
+	"\fLinkSettings\x128\n" +
+	"\x05rules\x18\x01 \x03(\v2\".engram.v1.LinkSettings.RulesEntryR\x05rules\x122\n" +
+	"\bpatterns\x18\x02 \x03(\v2\x16.engram.v1.LinkPatternR\bpatterns\x1a8\n" +
+	"\n" +
+	"RulesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\bR\x05value:\x028\x01\"O\n" +
+	"\vLinkPattern\x12\x12\n" +
+	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x18\n" +
+	"\apattern\x18\x02 \x01(\tR\apattern\x12\x12\n" +
+	"\x04type\x18\x03 \x01(\tR\x04type\"o\n" +
 	"\x0eVectorSettings\x12!\n" +
 	"\tdimension\x18\x01 \x01(\x05H\x00R\tdimension\x88\x01\x01\x12\x16\n" +
 	"\x06metric\x18\x02 \x01(\tR\x06metric\x12\x14\n" +
@@ -1270,53 +1413,59 @@ func file_engram_v1_space_proto_rawDescGZIP() []byte {
 	return file_engram_v1_space_proto_rawDescData
 }
 
-var file_engram_v1_space_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_engram_v1_space_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_engram_v1_space_proto_goTypes = []any{
 	(*Settings)(nil),              // 0: engram.v1.Settings
-	(*VectorSettings)(nil),        // 1: engram.v1.VectorSettings
-	(*RetentionSettings)(nil),     // 2: engram.v1.RetentionSettings
-	(*Space)(nil),                 // 3: engram.v1.Space
-	(*Counts)(nil),                // 4: engram.v1.Counts
-	(*IndexState)(nil),            // 5: engram.v1.IndexState
-	(*PutSpaceRequest)(nil),       // 6: engram.v1.PutSpaceRequest
-	(*GetSpaceRequest)(nil),       // 7: engram.v1.GetSpaceRequest
-	(*ListSpacesRequest)(nil),     // 8: engram.v1.ListSpacesRequest
-	(*ListSpacesResponse)(nil),    // 9: engram.v1.ListSpacesResponse
-	(*UpdateSpaceRequest)(nil),    // 10: engram.v1.UpdateSpaceRequest
-	(*DeleteSpaceRequest)(nil),    // 11: engram.v1.DeleteSpaceRequest
-	(*DeleteSpaceResponse)(nil),   // 12: engram.v1.DeleteSpaceResponse
-	(*Job)(nil),                   // 13: engram.v1.Job
-	(*GetJobRequest)(nil),         // 14: engram.v1.GetJobRequest
-	(*CancelJobRequest)(nil),      // 15: engram.v1.CancelJobRequest
-	(*GetVersionRequest)(nil),     // 16: engram.v1.GetVersionRequest
-	(*GetVersionResponse)(nil),    // 17: engram.v1.GetVersionResponse
-	nil,                           // 18: engram.v1.Space.IndexesEntry
-	(*durationpb.Duration)(nil),   // 19: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
-	(*structpb.Struct)(nil),       // 21: google.protobuf.Struct
-	(*Error)(nil),                 // 22: engram.v1.Error
+	(*LinkSettings)(nil),          // 1: engram.v1.LinkSettings
+	(*LinkPattern)(nil),           // 2: engram.v1.LinkPattern
+	(*VectorSettings)(nil),        // 3: engram.v1.VectorSettings
+	(*RetentionSettings)(nil),     // 4: engram.v1.RetentionSettings
+	(*Space)(nil),                 // 5: engram.v1.Space
+	(*Counts)(nil),                // 6: engram.v1.Counts
+	(*IndexState)(nil),            // 7: engram.v1.IndexState
+	(*PutSpaceRequest)(nil),       // 8: engram.v1.PutSpaceRequest
+	(*GetSpaceRequest)(nil),       // 9: engram.v1.GetSpaceRequest
+	(*ListSpacesRequest)(nil),     // 10: engram.v1.ListSpacesRequest
+	(*ListSpacesResponse)(nil),    // 11: engram.v1.ListSpacesResponse
+	(*UpdateSpaceRequest)(nil),    // 12: engram.v1.UpdateSpaceRequest
+	(*DeleteSpaceRequest)(nil),    // 13: engram.v1.DeleteSpaceRequest
+	(*DeleteSpaceResponse)(nil),   // 14: engram.v1.DeleteSpaceResponse
+	(*Job)(nil),                   // 15: engram.v1.Job
+	(*GetJobRequest)(nil),         // 16: engram.v1.GetJobRequest
+	(*CancelJobRequest)(nil),      // 17: engram.v1.CancelJobRequest
+	(*GetVersionRequest)(nil),     // 18: engram.v1.GetVersionRequest
+	(*GetVersionResponse)(nil),    // 19: engram.v1.GetVersionResponse
+	nil,                           // 20: engram.v1.LinkSettings.RulesEntry
+	nil,                           // 21: engram.v1.Space.IndexesEntry
+	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),       // 24: google.protobuf.Struct
+	(*Error)(nil),                 // 25: engram.v1.Error
 }
 var file_engram_v1_space_proto_depIdxs = []int32{
-	1,  // 0: engram.v1.Settings.vector:type_name -> engram.v1.VectorSettings
-	19, // 1: engram.v1.Settings.horizon:type_name -> google.protobuf.Duration
-	2,  // 2: engram.v1.Settings.retention:type_name -> engram.v1.RetentionSettings
-	0,  // 3: engram.v1.Space.settings:type_name -> engram.v1.Settings
-	4,  // 4: engram.v1.Space.counts:type_name -> engram.v1.Counts
-	18, // 5: engram.v1.Space.indexes:type_name -> engram.v1.Space.IndexesEntry
-	20, // 6: engram.v1.Space.created_at:type_name -> google.protobuf.Timestamp
-	0,  // 7: engram.v1.PutSpaceRequest.settings:type_name -> engram.v1.Settings
-	3,  // 8: engram.v1.ListSpacesResponse.spaces:type_name -> engram.v1.Space
-	21, // 9: engram.v1.UpdateSpaceRequest.patch:type_name -> google.protobuf.Struct
-	22, // 10: engram.v1.Job.error:type_name -> engram.v1.Error
-	21, // 11: engram.v1.Job.result:type_name -> google.protobuf.Struct
-	20, // 12: engram.v1.Job.started_at:type_name -> google.protobuf.Timestamp
-	20, // 13: engram.v1.Job.ended_at:type_name -> google.protobuf.Timestamp
-	5,  // 14: engram.v1.Space.IndexesEntry.value:type_name -> engram.v1.IndexState
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	3,  // 0: engram.v1.Settings.vector:type_name -> engram.v1.VectorSettings
+	22, // 1: engram.v1.Settings.horizon:type_name -> google.protobuf.Duration
+	4,  // 2: engram.v1.Settings.retention:type_name -> engram.v1.RetentionSettings
+	1,  // 3: engram.v1.Settings.links:type_name -> engram.v1.LinkSettings
+	20, // 4: engram.v1.LinkSettings.rules:type_name -> engram.v1.LinkSettings.RulesEntry
+	2,  // 5: engram.v1.LinkSettings.patterns:type_name -> engram.v1.LinkPattern
+	0,  // 6: engram.v1.Space.settings:type_name -> engram.v1.Settings
+	6,  // 7: engram.v1.Space.counts:type_name -> engram.v1.Counts
+	21, // 8: engram.v1.Space.indexes:type_name -> engram.v1.Space.IndexesEntry
+	23, // 9: engram.v1.Space.created_at:type_name -> google.protobuf.Timestamp
+	0,  // 10: engram.v1.PutSpaceRequest.settings:type_name -> engram.v1.Settings
+	5,  // 11: engram.v1.ListSpacesResponse.spaces:type_name -> engram.v1.Space
+	24, // 12: engram.v1.UpdateSpaceRequest.patch:type_name -> google.protobuf.Struct
+	25, // 13: engram.v1.Job.error:type_name -> engram.v1.Error
+	24, // 14: engram.v1.Job.result:type_name -> google.protobuf.Struct
+	23, // 15: engram.v1.Job.started_at:type_name -> google.protobuf.Timestamp
+	23, // 16: engram.v1.Job.ended_at:type_name -> google.protobuf.Timestamp
+	7,  // 17: engram.v1.Space.IndexesEntry.value:type_name -> engram.v1.IndexState
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_engram_v1_space_proto_init() }
@@ -1325,15 +1474,15 @@ func file_engram_v1_space_proto_init() {
 		return
 	}
 	file_engram_v1_common_proto_init()
-	file_engram_v1_space_proto_msgTypes[1].OneofWrappers = []any{}
-	file_engram_v1_space_proto_msgTypes[8].OneofWrappers = []any{}
+	file_engram_v1_space_proto_msgTypes[3].OneofWrappers = []any{}
+	file_engram_v1_space_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engram_v1_space_proto_rawDesc), len(file_engram_v1_space_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -150,6 +150,8 @@ const (
 	// EngramServiceRevertPlanProcedure is the fully-qualified name of the EngramService's RevertPlan
 	// RPC.
 	EngramServiceRevertPlanProcedure = "/engram.v1.EngramService/RevertPlan"
+	// EngramServiceRelinkProcedure is the fully-qualified name of the EngramService's Relink RPC.
+	EngramServiceRelinkProcedure = "/engram.v1.EngramService/Relink"
 	// EngramServiceListEventsProcedure is the fully-qualified name of the EngramService's ListEvents
 	// RPC.
 	EngramServiceListEventsProcedure = "/engram.v1.EngramService/ListEvents"
@@ -261,6 +263,9 @@ type EngramServiceClient interface {
 	ListPlans(context.Context, *v1.ListPlansRequest) (*v1.ListPlansResponse, error)
 	// Undoes what a plan did.
 	RevertPlan(context.Context, *v1.RevertPlanRequest) (*v1.RevertPlanResponse, error)
+	// Asks the rules of the space, as they are now, about all that was stored before:
+	// links that they no longer make go, new ones come.
+	Relink(context.Context, *v1.RelinkRequest) (*v1.RelinkResponse, error)
 	// Gives what happened in a space behind an LSN, a page of it or, to
 	// Accept: text/event-stream, as it comes.
 	ListEvents(context.Context, *v1.ListEventsRequest) (*v1.ListEventsResponse, error)
@@ -539,6 +544,12 @@ func NewEngramServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(engramServiceMethods.ByName("RevertPlan")),
 			connect.WithClientOptions(opts...),
 		),
+		relink: connect.NewClient[v1.RelinkRequest, v1.RelinkResponse](
+			httpClient,
+			baseURL+EngramServiceRelinkProcedure,
+			connect.WithSchema(engramServiceMethods.ByName("Relink")),
+			connect.WithClientOptions(opts...),
+		),
 		listEvents: connect.NewClient[v1.ListEventsRequest, v1.ListEventsResponse](
 			httpClient,
 			baseURL+EngramServiceListEventsProcedure,
@@ -639,6 +650,7 @@ type engramServiceClient struct {
 	getConcept      *connect.Client[v1.GetConceptRequest, v1.Concept]
 	listPlans       *connect.Client[v1.ListPlansRequest, v1.ListPlansResponse]
 	revertPlan      *connect.Client[v1.RevertPlanRequest, v1.RevertPlanResponse]
+	relink          *connect.Client[v1.RelinkRequest, v1.RelinkResponse]
 	listEvents      *connect.Client[v1.ListEventsRequest, v1.ListEventsResponse]
 	getJob          *connect.Client[v1.GetJobRequest, v1.Job]
 	cancelJob       *connect.Client[v1.CancelJobRequest, v1.Job]
@@ -1019,6 +1031,15 @@ func (c *engramServiceClient) RevertPlan(ctx context.Context, req *v1.RevertPlan
 	return nil, err
 }
 
+// Relink calls engram.v1.EngramService.Relink.
+func (c *engramServiceClient) Relink(ctx context.Context, req *v1.RelinkRequest) (*v1.RelinkResponse, error) {
+	response, err := c.relink.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // ListEvents calls engram.v1.EngramService.ListEvents.
 func (c *engramServiceClient) ListEvents(ctx context.Context, req *v1.ListEventsRequest) (*v1.ListEventsResponse, error) {
 	response, err := c.listEvents.CallUnary(ctx, connect.NewRequest(req))
@@ -1187,6 +1208,9 @@ type EngramServiceHandler interface {
 	ListPlans(context.Context, *v1.ListPlansRequest) (*v1.ListPlansResponse, error)
 	// Undoes what a plan did.
 	RevertPlan(context.Context, *v1.RevertPlanRequest) (*v1.RevertPlanResponse, error)
+	// Asks the rules of the space, as they are now, about all that was stored before:
+	// links that they no longer make go, new ones come.
+	Relink(context.Context, *v1.RelinkRequest) (*v1.RelinkResponse, error)
 	// Gives what happened in a space behind an LSN, a page of it or, to
 	// Accept: text/event-stream, as it comes.
 	ListEvents(context.Context, *v1.ListEventsRequest) (*v1.ListEventsResponse, error)
@@ -1461,6 +1485,12 @@ func NewEngramServiceHandler(svc EngramServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(engramServiceMethods.ByName("RevertPlan")),
 		connect.WithHandlerOptions(opts...),
 	)
+	engramServiceRelinkHandler := connect.NewUnaryHandlerSimple(
+		EngramServiceRelinkProcedure,
+		svc.Relink,
+		connect.WithSchema(engramServiceMethods.ByName("Relink")),
+		connect.WithHandlerOptions(opts...),
+	)
 	engramServiceListEventsHandler := connect.NewUnaryHandlerSimple(
 		EngramServiceListEventsProcedure,
 		svc.ListEvents,
@@ -1599,6 +1629,8 @@ func NewEngramServiceHandler(svc EngramServiceHandler, opts ...connect.HandlerOp
 			engramServiceListPlansHandler.ServeHTTP(w, r)
 		case EngramServiceRevertPlanProcedure:
 			engramServiceRevertPlanHandler.ServeHTTP(w, r)
+		case EngramServiceRelinkProcedure:
+			engramServiceRelinkHandler.ServeHTTP(w, r)
 		case EngramServiceListEventsProcedure:
 			engramServiceListEventsHandler.ServeHTTP(w, r)
 		case EngramServiceGetJobProcedure:
@@ -1788,6 +1820,10 @@ func (UnimplementedEngramServiceHandler) ListPlans(context.Context, *v1.ListPlan
 
 func (UnimplementedEngramServiceHandler) RevertPlan(context.Context, *v1.RevertPlanRequest) (*v1.RevertPlanResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("engram.v1.EngramService.RevertPlan is not implemented"))
+}
+
+func (UnimplementedEngramServiceHandler) Relink(context.Context, *v1.RelinkRequest) (*v1.RelinkResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("engram.v1.EngramService.Relink is not implemented"))
 }
 
 func (UnimplementedEngramServiceHandler) ListEvents(context.Context, *v1.ListEventsRequest) (*v1.ListEventsResponse, error) {
