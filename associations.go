@@ -271,10 +271,7 @@ func (t *tower) associate(ctx context.Context, v *store.View) error {
 		err = t.eachHead(ctx, v, nodes, a.read)
 	}
 	if err == nil {
-		err = v.Links(t.space.id, func(l *store.Link) (bool, error) {
-			a.link(l)
-			return true, ctx.Err()
-		})
+		err = t.openLinks(ctx, v, a)
 	}
 	if err != nil {
 		return opening(ctx, err)

@@ -241,7 +241,7 @@ func (db *DB) newestSnapshot(id memory.SpaceID) (name string, lsn memory.LSN) {
 func (db *DB) removeSnapshots(id memory.SpaceID) error {
 	db.saving.Lock()
 	defer db.saving.Unlock()
-	return db.removeSnapshotsLocked(id, "")
+	return errors.Join(db.removeSnapshotsLocked(id, ""), db.removeLinks(id, ""))
 }
 
 func (db *DB) removeSnapshotsLocked(id memory.SpaceID, but string) error {
@@ -292,7 +292,7 @@ func (t *tower) writeSnapshot() error {
 	t.mu.Lock()
 	t.saved = lsn
 	t.mu.Unlock()
-	return t.space.db.removeSnapshotsLocked(t.space.id, name)
+	return errors.Join(t.space.db.removeSnapshotsLocked(t.space.id, name), t.saveLinks())
 }
 
 // leftBehind says whether the space has gone on from lsn, or is gone. It asks the
