@@ -91,6 +91,13 @@ func Cues(ctx context.Context, m Model, cues []string) ([][]float32, error) {
 	return m.Embed(ctx, cues)
 }
 
+// QuickModel is a model that takes some microseconds for a text: whoever stores one can wait for its vector.
+type QuickModel interface {
+	Model
+	// EmbedOne is Embed for one text. The error is ErrEmpty itself for a text without a token.
+	EmbedOne(text string) ([]float32, error)
+}
+
 // Errors that a caller acts on.
 var (
 	// ErrEmpty says that a text has nothing to embed. It comes inside a *TextError. Keep such a text without a vector.

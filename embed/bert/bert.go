@@ -101,6 +101,8 @@ type Options struct {
 type Model struct {
 	config  Config
 	info    embed.Info
+	source  string
+	licence string
 	threads int
 	parts   func() (*parts, error) // loaded and checked at the first use
 	spaces  sync.Pool              // of *workspace

@@ -44,7 +44,7 @@ func expected(tb testing.TB) (texts []string, vectors [][]float32) {
 func converted(tb testing.TB) []byte {
 	tb.Helper()
 	var b bytes.Buffer
-	if err := Convert(&b, os.DirFS("testdata/tiny"), "tiny", "Apache-2.0"); err != nil {
+	if err := Convert(&b, os.DirFS("testdata/tiny"), Card{Name: "tiny", Licence: "Apache-2.0"}); err != nil {
 		tb.Fatal(err)
 	}
 	return b.Bytes()
@@ -243,7 +243,7 @@ func TestRefusedModels(t *testing.T) {
 		{"model.safetensors", "encoder.layer.1.output.dense.bias", "encoder.layer.9.output.dense.bias", embed.ErrDamaged},
 	} {
 		dir := changed(t, c.file, c.old, c.new)
-		if err := Convert(new(bytes.Buffer), dir, "x", ""); !errors.Is(err, c.want) {
+		if err := Convert(new(bytes.Buffer), dir, Card{Name: "x"}); !errors.Is(err, c.want) {
 			t.Errorf("%s with %q: Convert gave %v", c.file, c.new, err)
 		}
 		if _, err := OpenFloat32(dir, "x", Options{}); !errors.Is(err, c.want) {
@@ -291,7 +291,7 @@ func TestPrefixes(t *testing.T) {
 	dir := changed(t, "config.json", "{", "{").(fstest.MapFS)
 	dir["config_sentence_transformers.json"] = &fstest.MapFile{Data: []byte(`{"prompts":{"query":"the dog ","passage":"a cat "}}`)}
 	var b bytes.Buffer
-	if err := Convert(&b, dir, "tiny", ""); err != nil {
+	if err := Convert(&b, dir, Card{Name: "tiny"}); err != nil {
 		t.Fatal(err)
 	}
 	m, err := Read(b.Bytes(), Options{})

@@ -1,19 +1,63 @@
 package bert
 
 import (
+	"cmp"
+	"fmt"
 	"io"
 	"io/fs"
 	"math"
 	"strconv"
+	"strings"
+	"unicode"
 
+	"github.com/engramdb/engram/embed"
 	"github.com/engramdb/engram/embed/tensors"
 )
 
-// Convert writes to w, as the file that Read reads, the model that is published in dir, in int8. licence is what the
-// model's card says, for whoever finds the file. The same folder gives the same bytes on every machine.
-func Convert(w io.Writer, dir fs.FS, name, licence string) error {
-	p, err := readPublished(dir, name)
+// Card is what a model's folder does not say, but the page about the model does.
+type Card struct {
+	Name    string // what the model is called: it stands in the provenance of each vector
+	Licence string // for whoever finds the file
+
+	Pooling    string  // mean or cls; empty: as the folder says, else mean
+	TextPrefix *string // put before each text, such as e5's "passage: "; nil: as the folder says, else none
+	CuePrefix  *string // put before each cue, likewise
+}
+
+// The longest names that are put into a file. They stand beside each vector.
+const (
+	maxName    = 128
+	maxLicence = 256
+)
+
+// overrides lets the card say what the folder does not, or says wrong.
+func (c Card) overrides(to *Config) error {
+	if c.Name == "" || len(c.Name) > maxName || len(c.Licence) > maxLicence || strings.IndexFunc(c.Name+c.Licence, unprintable) >= 0 {
+		return fmt.Errorf("%w: a name of 1-%d printable bytes is wanted, and a licence of at most %d", embed.ErrUnsupported, maxName, maxLicence)
+	}
+	to.Pooling = cmp.Or(c.Pooling, to.Pooling)
+	if c.TextPrefix != nil {
+		to.TextPrefix = *c.TextPrefix
+	}
+	if c.CuePrefix != nil {
+		to.CuePrefix = *c.CuePrefix
+	}
+	return to.check()
+}
+
+func unprintable(r rune) bool { return !unicode.IsPrint(r) }
+
+// Convert writes to w, as the file that Read reads, the model that is published in dir, in int8. The same folder and
+// card give the same bytes on every machine.
+//
+// It returns embed.ErrUnsupported for a network or a tokenizer that cannot be run here, embed.ErrDamaged for files that
+// do not belong together or are no model's, fs.ErrNotExist where one is missing. What was written then is of no use.
+func Convert(w io.Writer, dir fs.FS, card Card) error {
+	p, err := readPublished(dir, card.Name)
 	if err != nil {
+		return err
+	}
+	if err := card.overrides(&p.config); err != nil {
 		return err
 	}
 	p.config.Version = "int8-1"
@@ -21,7 +65,7 @@ func Convert(w io.Writer, dir fs.FS, name, licence string) error {
 	if err != nil {
 		return err
 	}
-	return out.Write(w, about{Kind: kind, Config: p.config, Source: "sha256:" + p.digest, Licence: licence})
+	return out.Write(w, about{Kind: kind, Config: p.config, Source: "sha256:" + p.digest, Licence: card.Licence})
 }
 
 // int8 lays out the arrays, in the order in which they are used.

@@ -163,6 +163,9 @@ func (p *published) vocabularyOfTokenizer(dir fs.FS) error {
 
 func (p *published) readWeights(dir fs.FS) error {
 	b, err := fs.ReadFile(dir, "model.safetensors")
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: other forms of weights, such as pytorch_model.bin, are not read, as they can hold programs", err)
+	}
 	if err != nil {
 		return err
 	}

@@ -38,8 +38,17 @@ func Read(file []byte, o Options) (*Model, error) {
 	if err := a.Config.check(); err != nil {
 		return nil, err
 	}
-	return newModel(a.Config, f.Digest(), o, func() (*parts, error) { return load(f, a.Config) }), nil
+	m := newModel(a.Config, f.Digest(), o, func() (*parts, error) { return load(f, a.Config) })
+	m.source, m.licence = a.Source, a.Licence
+	return m, nil
 }
+
+// Source is what the weights were converted from: "sha256:" and the digest of the safetensors. Empty if the model was
+// not read from a file.
+func (m *Model) Source() string { return m.source }
+
+// Licence is what whoever converted the model said of it.
+func (m *Model) Licence() string { return m.licence }
 
 // load takes the weights out of a file.
 func load(f *tensors.File, c Config) (*parts, error) {

@@ -40,6 +40,16 @@ func (b *breaker) closedFor(now time.Time) time.Duration {
 	return 0
 }
 
+// until is the time before which nothing is sent; zero while calls are let through.
+func (b *breaker) until() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.mu.lastRest == 0 {
+		return time.Time{}
+	}
+	return b.mu.until
+}
+
 func (b *breaker) worked() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

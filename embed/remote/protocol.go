@@ -129,7 +129,7 @@ func (c *Client) send(ctx context.Context, why purpose, texts []string) ([][]flo
 	case err != nil:
 		return nil, err
 	case status != http.StatusOK:
-		return nil, c.statusError(status, head, answer, key)
+		return nil, c.statusError(status, head, answer, key, texts)
 	}
 	return c.answer(head, answer, len(texts))
 }
@@ -178,8 +178,12 @@ func (c *Client) answer(head http.Header, body []byte, want int) ([][]float32, e
 }
 
 // statusError is what an answer other than 200 means.
-func (c *Client) statusError(status int, head http.Header, body []byte, key string) *Error {
-	e := c.errorf(Refused, 0, "%s", excerpt(body, key))
+func (c *Client) statusError(status int, head http.Header, body []byte, key string, texts []string) *Error {
+	reason := excerpt(body, key)
+	if repeats(reason, texts) {
+		reason = "its reason repeats what it was sent, and is left out here"
+	}
+	e := c.errorf(Refused, 0, "%s", reason)
 	e.Status = status
 	switch {
 	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status == http.StatusTooEarly, status >= 500:
@@ -202,6 +206,23 @@ func retryAfter(s string, now time.Time) time.Duration {
 		d = at.Sub(now)
 	}
 	return min(max(d, 0), longestRest)
+}
+
+// repeatedWords is from how many words of a text on a reason is taken to repeat it.
+const repeatedWords = 3
+
+// repeats says whether a server's reason has words of a text in it: what goes into
+// errors comes into logs, and memories do not belong there.
+func repeats(reason string, texts []string) bool {
+	for _, t := range texts {
+		words := strings.Fields(t)
+		for i := 0; i < max(len(words)-repeatedWords+1, 1) && len(words) > 0; i++ {
+			if strings.Contains(reason, strings.Join(words[i:min(i+repeatedWords, len(words))], " ")) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // excerpt is the beginning of what a server wrote, on one line, without the key in case it was repeated to us.

@@ -181,6 +181,10 @@ func (c *Client) Info() embed.Info {
 	return embed.Info{Name: c.o.Model, Version: string(c.o.Protocol), Digest: hex.EncodeToString(sum[:]), Dimension: c.o.Dimension, MaxTokens: c.o.MaxTokens}
 }
 
+// RestingUntil is when the server is asked again after it failed several times in a row; zero while it is asked, and in
+// the past when the next call is the one that tries it.
+func (c *Client) RestingUntil() time.Time { return c.breaker.until() }
+
 // Embed returns a vector of length 1 for each text, or an error for all: an *Error if the server does not do what was
 // asked. A call may take Tries times Timeout and the pauses between for each batch; ctx ends it sooner.
 func (c *Client) Embed(ctx context.Context, texts []string) ([][]float32, error) {

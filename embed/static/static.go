@@ -190,6 +190,21 @@ func (t *Table) Embed(ctx context.Context, texts []string) ([][]float32, error) 
 	return vectors, nil
 }
 
+// EmbedOne is Embed for one text; the error of one without a word is embed.ErrEmpty.
+func (t *Table) EmbedOne(text string) ([]float32, error) {
+	w, err := t.load()
+	if err != nil {
+		return nil, err
+	}
+	v := w.sum(w.tokens.Append(make([]int32, 0, 64), text, maxTokens))
+	if !toUnit(v) {
+		return nil, embed.ErrEmpty
+	}
+	return v, nil
+}
+
+var _ embed.QuickModel = (*Table)(nil)
+
 // sum adds up the rows of tokens, in their order.
 func (w *words) sum(ids []int32) []float32 {
 	v := make([]float32, w.dimension)

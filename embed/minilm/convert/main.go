@@ -43,7 +43,7 @@ func run(dir, out string) error {
 		return errors.New("model.safetensors is not the documented one: its SHA-256 is " + digest(weights))
 	}
 	var b bytes.Buffer
-	if err := bert.Convert(&b, os.DirFS(dir), "all-MiniLM-L6-v2", "Apache-2.0"); err != nil {
+	if err := bert.Convert(&b, os.DirFS(dir), bert.Card{Name: "all-MiniLM-L6-v2", Licence: "Apache-2.0"}); err != nil {
 		return err
 	}
 	fmt.Printf("read  sha256:%s\nwrote sha256:%s, %d bytes\n", source, digest(b.Bytes()), b.Len())
