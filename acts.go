@@ -26,6 +26,8 @@ const (
 	ActSpaceCreated = "space_created"
 	ActSpaceChanged = "space_changed"
 	ActSpaceDropped = "space_dropped"
+	ActModelAdded   = "model_added"
+	ActModelRemoved = "model_removed"
 )
 
 // actSetting is the setting whose every value is an act. The state has the last

@@ -29,9 +29,6 @@ const ModelNone = "none"
 // embedStep is how many texts are embedded before their vectors are committed.
 const embedStep = 16
 
-// embedRetry is how long a space is left alone after its model, or its rules, failed.
-const embedRetry = 5 * time.Second
-
 // embedTimeout is how long a model may take for embedStep texts: one that hangs must
 // not keep the texts of other spaces waiting for ever.
 const embedTimeout = time.Minute
@@ -43,71 +40,6 @@ const cueTimeout = 2 * time.Second
 // many is slowed to about the model's speed for that long, so that what it asks
 // next finds most of them.
 const vectorWait = 3 * time.Second
-
-// models are the models that are open, each once.
-type models struct {
-	sync.Mutex
-	open map[string]embed.Model
-}
-
-// model opens a model by its name, or gives the one that is open.
-func (db *DB) model(name string) (embed.Model, error) {
-	db.models.Lock()
-	defer db.models.Unlock()
-	if m := db.models.open[name]; m != nil {
-		return m, nil
-	}
-	m, err := embed.Open(name)
-	if err == nil {
-		if db.models.open == nil {
-			db.models.open = make(map[string]embed.Model)
-		}
-		db.models.open[name] = m
-	}
-	return m, err
-}
-
-// modelOf gives the model that makes a space's vectors; nil when the caller does,
-// or none are kept.
-func (db *DB) modelOf(s memory.Settings) embed.Model {
-	if s.Vector.Dimension == 0 || s.Vector.Model == "" {
-		return nil
-	}
-	m, err := db.model(s.Vector.Model)
-	if err != nil || m.Info().Dimension != s.Vector.Dimension {
-		return nil // the name is the caller's own word for what made the vectors
-	}
-	return m
-}
-
-// withModel fills in what a model says about a space's vectors, and the default
-// model where the settings say nothing about vectors.
-func (db *DB) withModel(s *memory.Settings) error {
-	v := &s.Vector
-	if *v == (memory.VectorSettings{}) {
-		v.Model = db.opts.DefaultModel
-	}
-	if v.Model == ModelNone || v.Model == "" {
-		v.Model = ""
-		return nil
-	}
-	m, err := db.model(v.Model)
-	if errors.Is(err, embed.ErrUnknown) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("open model %q: %w", v.Model, err)
-	}
-	d := m.Info().Dimension
-	if v.Dimension == 0 {
-		v.Dimension = d
-	}
-	if v.Dimension != d {
-		return memory.Invalid("model_dimension_mismatch", "settings.vector.dimension", "settings.vector.dimension is %d; model %q makes vectors of %d", v.Dimension, v.Model, d).
-			Hinted("leave the dimension out, or use a name for the model that is your own")
-	}
-	return nil
-}
 
 // provenance is what a node keeps of the model that made its vector.
 func provenance(i embed.Info) string {
@@ -180,19 +112,80 @@ func (l *lacking) tell() {
 	}
 }
 
-// embedAll makes vectors while there are texts without one.
+// embedAll makes vectors while there are texts without one. Models in the process
+// take turns on one goroutine, so that they take one core at most. A model that runs
+// elsewhere has one of its own: while it hangs, only those who wait for it wait.
 func (db *DB) embedAll() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	db.run.start("embed stop", func() { <-db.run.stop; cancel() })
+	var lanes lanes
 	for {
 		select {
 		case <-db.towers.texts:
 		case <-db.run.stop:
 			return
 		}
-		db.inTurns(func(t *tower) bool { return db.embedPart(ctx, t) })
+		for _, t := range db.towers.open() {
+			lane, works := t.lane()
+			if !works || !lanes.enter(lane) {
+				continue
+			}
+			db.run.startUnlessClosing("embed", func() {
+				db.inTurns(func(t *tower) bool {
+					mine, works := t.lane()
+					return works && mine == lane && db.embedPart(ctx, t)
+				})
+				lanes.leave(lane)
+				wake(db.towers.texts) // for what came between the last look and now
+			})
+		}
 	}
+}
+
+// lanes are the goroutines that make vectors, by name; at most one for each model
+// that runs elsewhere, and one, "", for all others.
+type lanes struct {
+	mu   sync.Mutex // guards busy
+	busy map[string]bool
+}
+
+func (l *lanes) enter(name string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.busy[name] {
+		return false
+	}
+	if l.busy == nil {
+		l.busy = map[string]bool{}
+	}
+	l.busy[name] = true
+	return true
+}
+
+func (l *lanes) leave(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.busy, name)
+}
+
+// lane says where the vectors of an open space are made, and whether there are some
+// to make.
+func (t *tower) lane() (name string, works bool) {
+	select {
+	case <-t.opened:
+	default:
+		return "", false
+	}
+	if t.err != nil || t.model == nil {
+		return "", false
+	}
+	if t.model.beside() {
+		name = t.model.name
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return name, len(t.lacking.queue) > 0 && !t.lacking.resting
 }
 
 // inTurns lets every open space do a part of its work after the other until none has
@@ -210,33 +203,40 @@ func (db *DB) inTurns(part func(*tower) bool) {
 	}
 }
 
-// later does something after a while, unless the database closes first.
-func (db *DB) later(name string, f func()) {
+// later does something after embedRetry, unless the database closes first.
+func (db *DB) later(name string, f func()) { db.laterBy(name, embedRetry, f) }
+
+func (db *DB) laterBy(name string, d time.Duration, f func()) {
 	db.run.start(name, func() {
 		select {
-		case <-db.opts.Clock.After(embedRetry):
+		case <-db.opts.Clock.After(d):
 			f()
 		case <-db.run.stop:
 		}
 	})
 }
 
-// within gives a context that ends after d by the database's clock, or when it closes.
+// errTooLong is why a context of within ends by itself.
+var errTooLong = errors.New("it did not answer in time")
+
+// within gives a context that ends after d by the database's clock (errTooLong), or
+// when it closes.
 func (db *DB) within(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
 	after := db.opts.Clock.After(d)
 	started := db.run.startUnlessClosing("within", func() {
 		select {
 		case <-after:
+			cancel(errTooLong)
 		case <-ctx.Done():
 		case <-db.run.stop:
+			cancel(nil)
 		}
-		cancel()
 	})
 	if !started {
-		cancel()
+		cancel(nil)
 	}
-	return ctx, cancel
+	return ctx, func() { cancel(nil) }
 }
 
 // embedPart makes some of a space's vectors; it says whether there may be more to make.
@@ -259,7 +259,7 @@ func (db *DB) embedPart(ctx context.Context, t *tower) bool {
 	}
 	if ctx.Err() == nil && !t.space.dropped.Load() {
 		db.opts.Logger.Warn("vectors are delayed", "space", t.space.name, "error", err)
-		db.later("embed later", t.embedAgain)
+		db.laterBy("embed later", retryAfter(err), t.embedAgain)
 	}
 	return false
 }
@@ -357,15 +357,29 @@ func (t *tower) textsOf(slots []uint32) ([]wanting, error) {
 }
 
 // embedTexts embeds texts; one that has nothing to embed gets no vector.
-func (s *Space) embedTexts(ctx context.Context, m embed.Model, texts []wanting) ([][]float32, error) {
-	vectors := make([][]float32, len(texts))
-	at := make([]int, len(texts))
+func (s *Space) embedTexts(ctx context.Context, m *openModel, texts []wanting) ([][]float32, error) {
 	words := make([]string, len(texts))
 	for i, x := range texts {
-		at[i], words[i] = i, x.text
+		words[i] = x.text
+	}
+	return withoutEmpty(words, func(words []string) ([][]float32, error) { return s.embed(ctx, m, words, false) })
+}
+
+// embedSome embeds texts for who compares models.
+func (db *DB) embedSome(ctx context.Context, m *openModel, words []string, cues bool) ([][]float32, error) {
+	return withoutEmpty(words, func(words []string) ([][]float32, error) { return db.ask(ctx, m, words, cues) })
+}
+
+// withoutEmpty embeds texts, those left out that have nothing to embed.
+func withoutEmpty(words []string, embedThem func([]string) ([][]float32, error)) ([][]float32, error) {
+	vectors := make([][]float32, len(words))
+	at := make([]int, len(words))
+	words = slices.Clone(words)
+	for i := range words {
+		at[i] = i
 	}
 	for len(words) > 0 {
-		made, err := s.embed(ctx, m, words, embedTimeout)
+		made, err := embedThem(words)
 		var bad *embed.TextError
 		if errors.As(err, &bad) && bad.Index >= 0 && bad.Index < len(words) {
 			at, words = slices.Delete(at, bad.Index, bad.Index+1), slices.Delete(words, bad.Index, bad.Index+1)
@@ -384,10 +398,14 @@ func (s *Space) embedTexts(ctx context.Context, m embed.Model, texts []wanting) 
 
 // embed asks a model, and believes its answer only as far as a caller's: a server may
 // send another number of vectors, of another dimension, with NaN in them.
-func (s *Space) embed(ctx context.Context, m embed.Model, words []string, most time.Duration) ([][]float32, error) {
+func (s *Space) embed(ctx context.Context, m *openModel, words []string, cues bool) ([][]float32, error) {
+	most := embedTimeout
+	if cues {
+		most = cueTimeout
+	}
 	ctx, cancel := s.db.within(ctx, most)
 	defer cancel()
-	made, err := m.Embed(ctx, words)
+	made, err := s.db.ask(ctx, m, words, cues)
 	if err != nil {
 		return nil, fmt.Errorf("embed: %w", err)
 	}
@@ -395,34 +413,48 @@ func (s *Space) embed(ctx context.Context, m embed.Model, words []string, most t
 		return nil, fmt.Errorf("embed: the model made %d vectors of %d texts", len(made), len(words))
 	}
 	for _, v := range made {
-		if len(v) == 0 {
-			return nil, errors.New("embed: the model made an empty vector")
-		}
-		if err := memory.CheckVectorFor("vector", v, s.name, s.Settings().Vector); err != nil {
-			return nil, fmt.Errorf("embed: the model made what is no vector of the space: %w", err)
+		if err := s.checkMade(v); err != nil {
+			return nil, err
 		}
 	}
 	return made, nil
 }
 
+func (s *Space) checkMade(v []float32) error {
+	if len(v) == 0 {
+		return errors.New("embed: the model made an empty vector")
+	}
+	if err := memory.CheckVectorFor("vector", v, s.name, s.Settings().Vector); err != nil {
+		return fmt.Errorf("embed: the model made what is no vector of the space: %w", err)
+	}
+	return nil
+}
+
 // cueVector embeds the words of a cue that brings no vector. A model that fails
-// leaves the cue with its words.
-func (s *Space) cueVector(ctx context.Context, c *memory.Cue) {
+// leaves the cue with its words; failed says so.
+func (s *Space) cueVector(ctx context.Context, c *memory.Cue) (failed bool) {
 	if c.Text == "" || len(c.Vector) > 0 || c.Stages.NoVector || c.Mode == memory.ModeRecent {
-		return
+		return false
 	}
-	m := s.db.modelOf(s.Settings())
-	if m == nil {
-		return
-	}
-	vs, err := s.embed(ctx, m, []string{c.Text}, cueTimeout)
+	m, err := s.db.modelOf(s.Settings())
 	if err != nil {
-		if !errors.Is(err, embed.ErrEmpty) && ctx.Err() == nil {
+		return true // the log has it
+	}
+	if m == nil {
+		return false
+	}
+	vs, err := s.embed(ctx, m, []string{c.Text}, true)
+	if errors.Is(err, embed.ErrEmpty) {
+		return false
+	}
+	if err != nil {
+		if ctx.Err() == nil {
 			s.db.opts.Logger.Warn("the cue is recalled by its words alone", "space", s.name, "error", err)
 		}
-		return
+		return true
 	}
 	c.Vector = vs[0]
+	return false
 }
 
 // waitVector waits until a version has its vector, has none coming, or no longer
@@ -493,9 +525,13 @@ func (s *Space) waitPending(ctx context.Context, w *Written, hasty bool) {
 }
 
 // waitBatch waits for the vectors of a batch. Without WaitVector it waits no longer
-// than vectorWait, and not for a model that fails; with WaitNone not at all.
+// than vectorWait, and not for a model that fails, or that runs elsewhere (a server
+// that hangs must not hold up writes); with WaitNone not at all.
 func (s *Space) waitBatch(ctx context.Context, b *BatchWritten, o WriteOptions) {
 	if (b.Replayed || o.WaitNone) && !o.WaitVector {
+		return
+	}
+	if m, _ := s.db.modelOf(s.Settings()); !o.WaitVector && (m == nil || m.beside()) {
 		return
 	}
 	if !o.WaitVector {
@@ -507,5 +543,48 @@ func (s *Space) waitBatch(ctx context.Context, b *BatchWritten, o WriteOptions) 
 		if it := &b.Items[i]; it.Err == nil {
 			s.waitPending(ctx, &it.Written, !o.WaitVector)
 		}
+	}
+}
+
+// hasModel says whether a model makes the space's vectors.
+func (s *Space) hasModel() bool {
+	m, err := s.db.modelOf(s.Settings())
+	return m != nil || err != nil
+}
+
+// embedInline makes the vector of a memory that brings none, when the space's model
+// takes microseconds: it is stored in the memory's own record, and nothing is
+// pending. Of another model, or when this one fails, the vector follows.
+func (s *Space) embedInline(p *prepared) {
+	e := p.episode
+	if len(e.Vector) > 0 || !embeddable(e) {
+		return
+	}
+	m, err := s.db.modelOf(s.Settings())
+	if m == nil {
+		p.follows = err != nil
+		return
+	}
+	quick, ok := m.Model.(embed.QuickModel)
+	if !ok {
+		p.follows = true
+		return
+	}
+	v, err := quick.EmbedOne(embedded(e))
+	if errors.Is(err, embed.ErrEmpty) {
+		return // it has none, now and later
+	}
+	if err == nil {
+		err = s.checkMade(v)
+	}
+	if err != nil {
+		m.work.failed(s.db.Now(), err)
+		p.follows = true
+		return
+	}
+	m.work.did(1, false)
+	p.payload, p.model = p.payload.WithMade(v), provenance(m.Info())
+	if p.in != nil {
+		p.in.made = v
 	}
 }

@@ -702,3 +702,25 @@ func TestIdleWithWork(t *testing.T) {
 	eventually(t, "the vector, though nobody asks", func() bool { clk.Advance(time.Second); return hasVector(t, s, "a")() })
 	eventually(t, "it closes", func() bool { clk.Advance(time.Minute); return db.Stats().OpenSpaces == 0 })
 }
+
+// quickModel is a fake model that writers wait for.
+type quickModel struct{ *fakeModel }
+
+const quickName = "fake-quick"
+
+func init() {
+	m := &quickModel{&fakeModel{name: quickName}}
+	embed.Register(quickName, func() (embed.Model, error) { return m, nil })
+}
+
+func (m *quickModel) EmbedOne(text string) ([]float32, error) {
+	vs, err := m.made([]string{text})
+	var empty *embed.TextError
+	if errors.As(err, &empty) {
+		return nil, empty.Err
+	}
+	if err != nil {
+		return nil, err
+	}
+	return vs[0], nil
+}

@@ -80,6 +80,9 @@ func (db *DB) start(ctx context.Context) error {
 		return err
 	}
 	defer v.Close()
+	if err := db.models.load(db, v); err != nil {
+		return err
+	}
 	err = v.Spaces("", func(st *store.SpaceState) (bool, error) {
 		db.know(st)
 		return true, nil
@@ -90,6 +93,7 @@ func (db *DB) start(ctx context.Context) error {
 	if err != nil || db.opts.ReadOnly {
 		return err
 	}
+	db.sweepModelFiles()
 	m, err := v.Meta(0)
 	if err != nil {
 		return err

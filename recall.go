@@ -19,11 +19,16 @@ type Recollection struct {
 	RecallID string
 	LSN      memory.LSN
 	Now      time.Time
-	Exact    bool // every vector that the filter lets through was compared
-	Compared int  // vectors compared
-	Partial  bool // the time ran out before all stages were done
+	Exact    bool     // every vector that the filter lets through was compared
+	Compared int      // vectors compared
+	Partial  bool     // the time ran out before all stages were done, or Without says what is missing
+	Without  []string // legs that the recall had to do without: WithoutVector
 	Took     []recall.StageTime
 }
+
+// WithoutVector in Recollection.Without says that the space's model did not give the
+// cue's vector in time: the memories were found by the cue's words.
+const WithoutVector = "vector"
 
 // Result is one memory that came back.
 type Result struct {
@@ -62,7 +67,7 @@ func (s *Space) recall(ctx context.Context, c memory.Cue) (Recollection, error) 
 		return Recollection{}, err
 	}
 	began := time.Now() // stage times are told, never decided on
-	s.cueVector(ctx, &c)
+	wordsAlone := s.cueVector(ctx, &c)
 	embedding := recall.StageTime{Stage: "embed", Took: time.Since(began)}
 	named, err := s.named(&c)
 	if err != nil {
@@ -84,6 +89,9 @@ func (s *Space) recall(ctx context.Context, c memory.Cue) (Recollection, error) 
 	answer, rows, err := t.recall(ctx, &c, named, &out)
 	if err != nil {
 		return out, err
+	}
+	if wordsAlone {
+		out.Partial, out.Without = true, []string{WithoutVector}
 	}
 	began = time.Now()
 	err = s.fill(&out, &c, answer, rows)

@@ -53,7 +53,7 @@ func (s *Space) admit() error {
 	}
 	t := s.db.towers.peek(s.id)
 	if t == nil {
-		if s.db.opts.AutoLinks || s.db.modelOf(s.Settings()) != nil {
+		if s.db.opts.AutoLinks || s.hasModel() {
 			s.openSoon() // vectors and links are made while the space is open
 		}
 		return nil
@@ -96,7 +96,8 @@ type prepared struct {
 	payload store.Payload
 	digest  []byte
 	in      *indexed
-	follows bool // a model makes its vector later
+	follows bool   // a model makes its vector later
+	model   string // provenance of the vector that a quick model has made already
 }
 
 func (s *Space) prepare(e memory.Episode, ahead int) (*prepared, error) {
@@ -116,9 +117,11 @@ func (s *Space) prepare(e memory.Episode, ahead int) (*prepared, error) {
 		return nil, fmt.Errorf("encode memory: %w", err)
 	}
 	p.digest = p.payload.Digest()
-	p.follows = len(e.Vector) == 0 && embeddable(&e) && s.db.modelOf(settings) != nil
-	p.in, err = s.index(&e, ahead)
-	return p, err
+	if p.in, err = s.index(&e, ahead); err != nil {
+		return nil, err
+	}
+	s.embedInline(p)
+	return p, nil
 }
 
 // index makes what the indexes want of a memory, when there is a tower; ahead is
@@ -460,6 +463,9 @@ func (pl *plan) endMentions(tx *store.Tx) error {
 func (pl *plan) placeNode(tx *store.Tx) (*store.Node, error) {
 	p := pl.p
 	model := p.space.Settings().Vector.Model
+	if p.model != "" {
+		model = p.model
+	}
 	if pl.old == nil {
 		return tx.Create(p.id, memory.KindEpisode, p.payload, model, nil, p.attachment())
 	}

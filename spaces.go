@@ -67,6 +67,9 @@ func (db *DB) CreateSpace(ctx context.Context, name memory.SpaceName, s memory.S
 			st = old
 			return sameSettings(old, s)
 		}
+		if err := db.models.stands(tx, s.Vector.Model); err != nil {
+			return err
+		}
 		created = true
 		st = &store.SpaceState{ID: tx.Meta().NextSpace, Name: name, Settings: s, Created: tx.Now(), Version: 1}
 		return tx.PutSpace(st)
@@ -262,6 +265,7 @@ func (db *DB) followSpaces(ps []store.Published) {
 			db.unknow(st)
 		case store.SettingPut:
 			db.keys.follow(p.Record.Setting)
+			db.followModel(p.Record.Setting)
 			db.logAct(p.Record.Setting)
 		}
 	}

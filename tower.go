@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/engramdb/engram/ann"
-	"github.com/engramdb/engram/embed"
 	"github.com/engramdb/engram/facet"
 	"github.com/engramdb/engram/memory"
 	"github.com/engramdb/engram/recall"
@@ -27,7 +26,7 @@ import (
 type tower struct {
 	space    *Space
 	analyzer *text.Analyzer
-	model    embed.Model // makes the vectors that callers do not give; nil: none
+	model    *openModel // makes the vectors that callers do not give; nil: none
 
 	used    atomic.Int64 // unix nanoseconds of the last use, by the database's clock
 	holders int          // guarded by towers.mu: users that keep it from closing
@@ -67,7 +66,8 @@ func newTower(s *Space) (*tower, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open space %q: %w", s.name, err)
 	}
-	t := &tower{space: s, analyzer: a, model: s.db.modelOf(s.Settings()), opened: make(chan struct{}), gone: make(chan struct{})}
+	m, _ := s.db.modelOf(s.Settings()) // without it the vectors wait; the log says why
+	t := &tower{space: s, analyzer: a, model: m, opened: make(chan struct{}), gone: make(chan struct{})}
 	t.clear()
 	s.db.warmThesaurus(a)
 	return t, nil
@@ -173,7 +173,8 @@ func (t *tower) apply(part []store.Published) error {
 type indexed struct {
 	episode  *memory.Episode
 	document text.Document
-	whole    bool // document is there
+	whole    bool      // document is there
+	made     []float32 // the vector that a quick model has made; nil: none
 }
 
 // wordsLeft is how many texts may wait with their words together: a recall that
@@ -264,7 +265,9 @@ func (t *tower) withVector(v *store.View, n *store.Node, in *indexed) (*indexed,
 	}
 	e := *in.episode
 	var err error
-	e.Vector, err = v.Vector(t.space.id, n.Ordinal, n.Vector)
+	if e.Vector = in.made; e.Vector == nil || n.Vector != n.Version {
+		e.Vector, err = v.Vector(t.space.id, n.Ordinal, n.Vector)
+	}
 	return &indexed{episode: &e, document: in.document, whole: in.whole}, err
 }
 

@@ -13,11 +13,23 @@ import (
 var mapType = reflect.TypeOf(map[string]any(nil))
 
 // Payload is what a caller said, as bytes: the head (CBOR) and the vector
-// (float32, little endian).
+// (float32, little endian). Made is the vector that a model has made of it, when the
+// caller gave none: it is stored with the version, and no part of what was said.
 type Payload struct {
 	Head   []byte
 	Vector []byte
-	sealed *seal
+	Made   []byte
+
+	madeDigest []byte
+	sealed     *seal
+}
+
+// WithMade gives a payload without a vector the one that a model has made.
+func (p Payload) WithMade(v []float32) Payload {
+	p.Made = EncodeVector(v)
+	sum := sha256.Sum256(p.Made)
+	p.madeDigest = sum[:]
+	return p
 }
 
 // seal is the digest of a payload, made where the payload is encoded: on the

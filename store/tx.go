@@ -103,7 +103,7 @@ func (t *Tx) Revise(old *Node, p Payload, vector uint32, model string, name []by
 	n := &Node{Ordinal: old.Ordinal, ID: old.ID, Kind: old.Kind, Version: old.Version + 1, LSN: t.meta.LSN + 1, Stored: t.now,
 		Digest: p.Digest(), Suppressed: old.Suppressed, Name: name}
 	if vector != 0 {
-		p.Vector = nil
+		p.Vector, p.Made = nil, nil
 	}
 	t.putPayload(n, p, model)
 	if vector != 0 {
@@ -114,7 +114,11 @@ func (t *Tx) Revise(old *Node, p Payload, vector uint32, model string, name []by
 
 func (t *Tx) putPayload(n *Node, p Payload, model string) {
 	t.layer.set(headKey(t.space, n.Ordinal, n.Version), p.Head)
-	t.bytes += len(p.Head) + len(p.Vector)
+	t.bytes += len(p.Head) + len(p.Vector) + len(p.Made)
+	if len(p.Made) > 0 {
+		t.layer.set(vectorKey(t.space, n.Ordinal, n.Version), p.Made)
+		n.Vector, n.Model, n.Made = n.Version, model, p.madeDigest
+	}
 	if len(p.Vector) > 0 {
 		t.layer.set(vectorKey(t.space, n.Ordinal, n.Version), p.Vector)
 		n.Vector, n.Model = n.Version, model
@@ -312,6 +316,20 @@ func (t *Tx) SpaceGone(st *SpaceState) error {
 
 // Space reads what space 0 knows of a name; nil when there is none.
 func (t *Tx) Space(name memory.SpaceName) (*SpaceState, error) { return getSpace(t.layer, name) }
+
+// Spaces calls f for the spaces that stand, by name, until f says false.
+func (t *Tx) Spaces(f func(*SpaceState) bool) error {
+	var failed error
+	err := t.layer.scan(key(0, tableSpace), func(k, v []byte) bool {
+		st := new(SpaceState)
+		if failed = decode(v, st); failed != nil {
+			failed = corrupt(0, "space "+string(k[headerSize:]), 0, failed)
+			return false
+		}
+		return f(st)
+	})
+	return errors.Join(failed, err)
+}
 
 // maxSettingBytes bounds the value of a setting.
 const maxSettingBytes = 64 << 10
