@@ -48,7 +48,8 @@ var needs = map[string]need{
 	"consolidate": needWrite, "revert_plan": needWrite, "cancel_job": needWrite,
 
 	"put_space": needAdmin, "update_space": needAdmin, "delete_space": needAdmin, "create_key": needAdmin, "list_keys": needAdmin,
-	"rotate_key": needAdmin, "revoke_key": needAdmin, "list_acts": needAdmin, "metrics": needRead, "profile": needAdmin,
+	"rotate_key": needAdmin, "revoke_key": needAdmin, "list_acts": needAdmin,
+	"list_models": needAdmin, "get_model": needAdmin, "add_model": needAdmin, "upload_model": needAdmin, "delete_model": needAdmin, "embed_texts": needAdmin, "metrics": needRead, "profile": needAdmin,
 }
 
 func needOf(verb string) need {

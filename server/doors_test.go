@@ -320,6 +320,18 @@ var scenario = []step{
 	{"RevertPlan", `{"space":"s","id":"p"}`, "", nil},
 
 	{"Relink", `{"space":"s"}`, "links_off", nil},
+	{"ListModels", `{}`, "", nil},
+	{"GetModel", `{"name":"none"}`, "model_not_found", nil},
+	{"AddModel", `{"name":"far"}`, "model_invalid", nil},
+	{"AddModel", `{"name":"far","remote":{"url":"http://127.0.0.1:1/v1","model":"m","dimension":8,"key_file":"/etc/passwd"}}`, "model_key_denied", nil},
+	{"AddModel", `{"name":"far","remote":{"url":"http://127.0.0.1:1/v1","model":"m","dimension":8,"key_env":"HOME"}}`, "model_key_denied", nil},
+	{"AddModel", `{"name":"far","remote":{"url":"http://127.0.0.1:1/v1","model":"m","dimension":8}}`, "", nil},
+	{"GetModel", `{"name":"far"}`, "", nil},
+	{"EmbedTexts", `{"name":"none","texts":["x"]}`, "model_not_found", nil},
+	{"EmbedTexts", `{"name":"far"}`, "batch_empty", nil},
+	{"DeleteModel", `{"name":"far"}`, "", nil},
+	{"DeleteModel", `{"name":"far"}`, "model_not_found", nil},
+
 	{"GetJob", `{"id":"none"}`, "job_not_found", nil},
 	{"CancelJob", `{"id":"none"}`, "job_not_found", nil},
 	{"DeleteSpace", `{"space":"s"}`, "confirm_missing", nil},

@@ -19,6 +19,8 @@ import (
 func busy(t *testing.T, change ...func(*server.Options)) *server.Server {
 	t.Helper()
 	s := newServer(t, change...)
+	do(t, s, "POST", "/v1/models", `{"name":"far","remote":{"url":"http://127.0.0.1:1/v1","model":"m","dimension":8}}`)
+	do(t, s, "PUT", "/v1/spaces/far", `{"settings":{"vector":{"model":"far"}}}`)
 	remember(t, s, `{"text":"a zanzibar of words","tags":["a"]}`)
 	do(t, s, "POST", "/v1/spaces/default/recall", `{"text":"zanzibar"}`)
 	do(t, s, "POST", "/v1/spaces/default/recall", `{"wrong":1}`)

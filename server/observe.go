@@ -210,7 +210,28 @@ func (c dbCollector) Collect(out chan<- prometheus.Metric) {
 	gauge("engram_write_amplification", "Bytes written by flushes and compactions for each byte given.", st.WriteAmplifyPart)
 	gauge("engram_write_stalled", "1 while the store holds writes back.", truth(st.Stalled))
 	out <- syncHistogram(st.SyncCounts, st.SyncSeconds)
+	c.models(out)
 }
+
+// models shows what the models did.
+func (c dbCollector) models(out chan<- prometheus.Metric) {
+	for _, m := range c.db.ModelStats() {
+		out <- prometheus.MustNewConstMetric(modelVectors, prometheus.CounterValue, float64(m.Work.Texts), m.Name, "text")
+		out <- prometheus.MustNewConstMetric(modelVectors, prometheus.CounterValue, float64(m.Work.Cues), m.Name, "cue")
+		out <- prometheus.MustNewConstMetric(modelFailures, prometheus.CounterValue, float64(m.Work.Failures), m.Name)
+		gauge(out, modelWaiting, float64(m.Waiting), m.Name)
+		gauge(out, modelResting, truth(m.Resting), m.Name)
+	}
+}
+
+// Of the models that open spaces use, or that were asked: at most those in the
+// program and engram.MaxModels.
+var (
+	modelVectors  = prometheus.NewDesc("engram_model_vectors_total", "Vectors that a model made, of texts and of cues.", []string{"model", "of"}, nil)
+	modelFailures = prometheus.NewDesc("engram_model_failures_total", "Calls of a model that failed.", []string{"model"}, nil)
+	modelWaiting  = prometheus.NewDesc("engram_model_waiting", "Texts of open spaces that wait for a model's vectors.", []string{"model"}, nil)
+	modelResting  = prometheus.NewDesc("engram_model_resting", "1 while a remote model is not asked, as it failed several times in a row.", []string{"model"}, nil)
+)
 
 func truth(b bool) float64 {
 	if b {

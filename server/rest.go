@@ -75,6 +75,9 @@ func (s *Service) endpoints() map[protoreflect.Name]endpoint {
 		"CreateKey": unary(s.CreateKey), "ListKeys": unary(s.ListKeys), "RotateKey": unary(s.RotateKey), "RevokeKey": unary(s.RevokeKey),
 		"ListActs": unary(s.ListActs),
 
+		"ListModels": unary(s.ListModels), "GetModel": unary(s.GetModel), "AddModel": unary(s.AddModel), "DeleteModel": unary(s.DeleteModel),
+		"EmbedTexts": unary(s.EmbedTexts),
+
 		"ListEvents": unary(s.ListEvents),
 		"GetJob":     unary(s.GetJob), "CancelJob": unary(s.CancelJob), "GetVersion": unary(s.GetVersion),
 	}
@@ -334,7 +337,7 @@ func (s *Server) rest(w http.ResponseWriter, r *http.Request, c *Call) {
 	if method == http.MethodHead { // net/http leaves the body out
 		method = http.MethodGet
 	}
-	if s.transfers(w, r, c) {
+	if s.transfers(w, r, c) || s.uploads(w, r, c) {
 		return
 	}
 	rt, parts, allowed := s.router.find(method, r.URL)

@@ -73,6 +73,9 @@ type Options struct {
 	// Origins are the origins, such as https://console.example.org, whose pages may
 	// use the API from a browser; "*" is all. Default none but the server's own.
 	Origins []string
+	// ModelKeys is the directory of the files that hold keys of remote models: callers
+	// over the network may name files in it alone. Default none.
+	ModelKeys string
 	// TLS, when it is set, is the only way to speak with the server.
 	TLS *TLS
 	// MaxConnections bounds the connections that are open, idle ones too; more are
@@ -162,6 +165,7 @@ func New(db *engram.DB, o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{o: o, db: db, service: NewService(db, o.Version)}
+	s.service.modelKeys = o.ModelKeys
 	s.SetLimits(o.Limits)
 	s.SetSlow(o.SlowRequest)
 	s.rpcErrors = connect.NewErrorWriter()

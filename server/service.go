@@ -27,6 +27,8 @@ type Service struct {
 	db      *engram.DB
 	version string
 	jobs    jobSpaces
+
+	modelKeys string // directory of the keys of models that callers over the network may name; "" is none
 }
 
 // NewService makes the Service of a database; version is the server's own, ""

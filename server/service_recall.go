@@ -126,7 +126,7 @@ func stagesOf(on map[string]bool) (s memory.Stages, err error) {
 func recollectionPB(a *engram.Recollection, explain bool) *engramv1.RecallResponse {
 	out := &engramv1.RecallResponse{
 		Results: make([]*engramv1.RecallResult, len(a.Results)), RecallId: a.RecallID, Lsn: uint64(a.LSN), Now: timestamppb.New(a.Now),
-		Exact: a.Exact, Compared: uint64(a.Compared), Partial: a.Partial, Took: make(map[string]*durationpb.Duration, len(a.Took)),
+		Exact: a.Exact, Compared: uint64(a.Compared), Partial: a.Partial, Without: a.Without, Took: make(map[string]*durationpb.Duration, len(a.Took)),
 	}
 	for i := range a.Results {
 		out.Results[i] = resultPB(&a.Results[i], explain)

@@ -62,7 +62,8 @@ func transferOf(u *url.URL) (verb, space string) {
 // read line by line, and each has one.
 func streamsBody(r *http.Request) bool {
 	verb, _ := transferOf(r.URL)
-	return verb == "import"
+	_, upload := uploadOf(r.Method, r.URL)
+	return verb == "import" || upload
 }
 
 // transfers answers an import or an export, and says whether the request was one.

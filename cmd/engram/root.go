@@ -36,7 +36,7 @@ Exit status: ` + exitHelp,
 	root.PersistentFlags().String("config", "", "settings file, YAML or TOML (default $ENGRAM_CONFIG, then ~/.config/engram/config.*, then /etc/engram/config.*)")
 	root.AddGroup(&cobra.Group{ID: "memory", Title: "Memories:"}, &cobra.Group{ID: "run", Title: "Running it:"})
 	addGroup(root, "memory", rememberCommand(), recallCommand(), spreadCommand(), getCommand(), listCommand(), forgetCommand(), linkCommand(), entityCommand(), spaceCommand(), importCommand(), exportCommand())
-	addGroup(root, "run", serveCommand(), statusCommand(), topCommand(), mcpCommand(), keyCommand(), demoCommand(), verifyCommand(), debugCommand(), configCommand(), versionCommand())
+	addGroup(root, "run", serveCommand(), statusCommand(), topCommand(), mcpCommand(), keyCommand(), modelCommand(), demoCommand(), verifyCommand(), debugCommand(), configCommand(), versionCommand())
 	return root
 }
 

@@ -55,6 +55,11 @@ func scripts(dir string, setup func(*testscript.Env) error) testscript.Params {
 		Dir: dir, RequireExplicitExec: true, RequireUniqueNames: true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("TZ", "UTC")
+			tiny, err := filepath.Abs("../../embed/bert/testdata/tiny") // a transformer of chance
+			if err != nil {
+				return err
+			}
+			e.Setenv("TINY", tiny)
 			e.Values[running{}] = map[string]*process{}
 			if setup != nil {
 				return setup(e)

@@ -210,7 +210,7 @@ func (s *settings) server(log *slog.Logger) server.Options {
 	return server.Options{
 		Logger: log, Version: buildVersion().Version, MaxBodyBytes: s.bytes("max_body"), MaxInFlight: s.count("max_requests"),
 		MaxStreams: s.count("max_streams"), RequestTimeout: s.duration("request_timeout"), SlowRequest: s.duration("slow_log"),
-		MaxConnections: s.count("max_connections"), RequireKeys: s.is("require_keys"), MetricsOpen: s.is("metrics_open"), Origins: s.list("origins"),
+		MaxConnections: s.count("max_connections"), RequireKeys: s.is("require_keys"), MetricsOpen: s.is("metrics_open"), Origins: s.list("origins"), ModelKeys: s.text("model_keys"),
 		Limits: s.limits(),
 	}
 }

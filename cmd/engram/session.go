@@ -29,6 +29,8 @@ import (
 type session struct {
 	engramv1connect.EngramServiceClient // server.Service has the same methods
 
+	upload func(ctx context.Context, name string, file io.Reader, size int64) (*engramv1.Model, error) // to a server; nil in process
+
 	space string
 	key   string // the API key's secret; "" for none
 	json  bool
@@ -79,6 +81,7 @@ func (s *session) open(ctx context.Context, data string, set *settings, a access
 		if a == feeds {
 			dial = dialPatiently
 		}
+		s.upload = uploader(set.text("server"), cmp.Or(s.key, os.Getenv("ENGRAM_KEY")))
 		s.EngramServiceClient, err = dial(set.text("server"), cmp.Or(s.key, os.Getenv("ENGRAM_KEY")))
 		return func() error { return nil }, err
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/engramdb/engram/embed"
 	_ "github.com/engramdb/engram/embed/minilm" // the default model
 	_ "github.com/engramdb/engram/embed/static" // the thesaurus, and a model
+	"github.com/engramdb/engram/memory"
 	"github.com/engramdb/engram/server/wirejson"
 )
 
@@ -74,6 +75,7 @@ var allSettings = []setting{
 	{"otlp_endpoint", "", "base URL of an OpenTelemetry collector (OTLP over HTTP) that gets traces; empty: $OTEL_EXPORTER_OTLP_ENDPOINT", checkURL},
 	{"default_model", "minilm", "model of new spaces that say nothing about vectors: " + modelNames() + ", none", checkModel},
 	{"thesaurus", "static", "what widens the words of cues by near ones: " + strings.Join(embed.Thesauri(), ", ") + ", none", checkWord(append(embed.Thesauri(), engram.ModelNone)...)},
+	{"model_keys", "", "directory of the files that hold keys of remote models; callers over the network may name files in it alone", checkAny},
 	{"links", "auto", "auto: the engine links memories by itself and recall uses the links; off: it does not", checkWord("auto", "off")},
 	{"read_only", "false", "let serve open the database for reading alone; writes are refused", checkBool},
 	{"stop_timeout", "25s", "how long a stop waits for running requests", checkDuration},
@@ -82,16 +84,18 @@ var allSettings = []setting{
 // modelNames are the models in this program.
 func modelNames() string { return strings.Join(embed.Names(), ", ") }
 
+// checkModel lets a name through that is none in the program: it may be of a model
+// that was added to the database. Spaces are refused while it is not.
 func checkModel(s string) error {
-	if s == engram.ModelNone || slices.Contains(embed.Names(), s) {
+	if s == engram.ModelNone || slices.Contains(embed.Names(), s) || memory.CheckModelName("default_model", s) == nil {
 		return nil
 	}
-	return fmt.Errorf("it can be %s, none", modelNames())
+	return fmt.Errorf("it can be %s, none, or the name of a model that was added", modelNames())
 }
 
 // serveSettings are those that a server reads.
 var serveSettings = []string{"data", "listen", "insecure", "log_level", "log_format", "cache", "reserve", "open_spaces", "idle_close",
-	"max_requests", "max_streams", "max_body", "request_timeout", "slow_log", "otlp_endpoint", "default_model", "thesaurus", "links", "read_only", "stop_timeout", "max_connections", "require_keys", "metrics_open", "origins",
+	"max_requests", "max_streams", "max_body", "request_timeout", "slow_log", "otlp_endpoint", "default_model", "model_keys", "thesaurus", "links", "read_only", "stop_timeout", "max_connections", "require_keys", "metrics_open", "origins",
 	"tls_cert", "tls_key", "tls_client_ca", "rate_per_key", "rate_per_space", "quota_memories", "quota_bytes"}
 
 func settingOf(key string) *setting {

@@ -35,7 +35,7 @@ var File_engram_v1_engram_proto protoreflect.FileDescriptor
 
 const file_engram_v1_engram_proto_rawDesc = "" +
 	"\n" +
-	"\x16engram/v1/engram.proto\x12\tengram.v1\x1a\x15engram/v1/event.proto\x1a\x15engram/v1/graph.proto\x1a\x13engram/v1/key.proto\x1a\x16engram/v1/memory.proto\x1a\x16engram/v1/recall.proto\x1a\x15engram/v1/space.proto\x1a\x1cgoogle/api/annotations.proto2\xb0,\n" +
+	"\x16engram/v1/engram.proto\x12\tengram.v1\x1a\x15engram/v1/event.proto\x1a\x15engram/v1/graph.proto\x1a\x13engram/v1/key.proto\x1a\x16engram/v1/memory.proto\x1a\x15engram/v1/model.proto\x1a\x16engram/v1/recall.proto\x1a\x15engram/v1/space.proto\x1a\x1cgoogle/api/annotations.proto2\x8d0\n" +
 	"\rEngramService\x12W\n" +
 	"\bPutSpace\x12\x1a.engram.v1.PutSpaceRequest\x1a\x10.engram.v1.Space\"\x1d\x82\xd3\xe4\x93\x02\x17:\x01*\x1a\x12/v1/spaces/{space}\x12T\n" +
 	"\bGetSpace\x12\x1a.engram.v1.GetSpaceRequest\x1a\x10.engram.v1.Space\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/spaces/{space}\x12]\n" +
@@ -97,7 +97,16 @@ const file_engram_v1_engram_proto_rawDesc = "" +
 	"\tRotateKey\x12\x1b.engram.v1.RotateKeyRequest\x1a\x1c.engram.v1.RotateKeyResponse\"\x1f\x82\xd3\xe4\x93\x02\x19:\x01*\"\x14/v1/keys/{id}/rotate\x12]\n" +
 	"\tRevokeKey\x12\x1b.engram.v1.RevokeKeyRequest\x1a\x1c.engram.v1.RevokeKeyResponse\"\x15\x82\xd3\xe4\x93\x02\x0f*\r/v1/keys/{id}\x12U\n" +
 	"\bListActs\x12\x1a.engram.v1.ListActsRequest\x1a\x1b.engram.v1.ListActsResponse\"\x10\x82\xd3\xe4\x93\x02\n" +
-	"\x12\b/v1/acts\x12^\n" +
+	"\x12\b/v1/acts\x12]\n" +
+	"\n" +
+	"ListModels\x12\x1c.engram.v1.ListModelsRequest\x1a\x1d.engram.v1.ListModelsResponse\"\x12\x82\xd3\xe4\x93\x02\f\x12\n" +
+	"/v1/models\x12S\n" +
+	"\bGetModel\x12\x1a.engram.v1.GetModelRequest\x1a\x10.engram.v1.Model\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/models/{name}\x12O\n" +
+	"\bAddModel\x12\x1a.engram.v1.AddModelRequest\x1a\x10.engram.v1.Model\"\x15\x82\xd3\xe4\x93\x02\x0f:\x01*\"\n" +
+	"/v1/models\x12g\n" +
+	"\vDeleteModel\x12\x1d.engram.v1.DeleteModelRequest\x1a\x1e.engram.v1.DeleteModelResponse\"\x19\x82\xd3\xe4\x93\x02\x13*\x11/v1/models/{name}\x12m\n" +
+	"\n" +
+	"EmbedTexts\x12\x1c.engram.v1.EmbedTextsRequest\x1a\x1d.engram.v1.EmbedTextsResponse\"\"\x82\xd3\xe4\x93\x02\x1c:\x01*\"\x17/v1/models/{name}/embed\x12^\n" +
 	"\n" +
 	"GetVersion\x12\x1c.engram.v1.GetVersionRequest\x1a\x1d.engram.v1.GetVersionResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/version2L\n" +
 	"\fEventService\x12<\n" +
@@ -154,164 +163,183 @@ var file_engram_v1_engram_proto_goTypes = []any{
 	(*RotateKeyRequest)(nil),        // 47: engram.v1.RotateKeyRequest
 	(*RevokeKeyRequest)(nil),        // 48: engram.v1.RevokeKeyRequest
 	(*ListActsRequest)(nil),         // 49: engram.v1.ListActsRequest
-	(*GetVersionRequest)(nil),       // 50: engram.v1.GetVersionRequest
-	(*SubscribeRequest)(nil),        // 51: engram.v1.SubscribeRequest
-	(*Space)(nil),                   // 52: engram.v1.Space
-	(*ListSpacesResponse)(nil),      // 53: engram.v1.ListSpacesResponse
-	(*DeleteSpaceResponse)(nil),     // 54: engram.v1.DeleteSpaceResponse
-	(*RememberResponse)(nil),        // 55: engram.v1.RememberResponse
-	(*RememberBatchResponse)(nil),   // 56: engram.v1.RememberBatchResponse
-	(*Memory)(nil),                  // 57: engram.v1.Memory
-	(*GetMemoriesResponse)(nil),     // 58: engram.v1.GetMemoriesResponse
-	(*ListMemoriesResponse)(nil),    // 59: engram.v1.ListMemoriesResponse
-	(*DeleteMemoryResponse)(nil),    // 60: engram.v1.DeleteMemoryResponse
-	(*ForgetResponse)(nil),          // 61: engram.v1.ForgetResponse
-	(*RestoreResponse)(nil),         // 62: engram.v1.RestoreResponse
-	(*RecallResponse)(nil),          // 63: engram.v1.RecallResponse
-	(*FeedbackResponse)(nil),        // 64: engram.v1.FeedbackResponse
-	(*PutEntityResponse)(nil),       // 65: engram.v1.PutEntityResponse
-	(*Entity)(nil),                  // 66: engram.v1.Entity
-	(*ListEntitiesResponse)(nil),    // 67: engram.v1.ListEntitiesResponse
-	(*DeleteEntityResponse)(nil),    // 68: engram.v1.DeleteEntityResponse
-	(*MergeEntitiesResponse)(nil),   // 69: engram.v1.MergeEntitiesResponse
-	(*UnmergeEntitiesResponse)(nil), // 70: engram.v1.UnmergeEntitiesResponse
-	(*CreateLinkResponse)(nil),      // 71: engram.v1.CreateLinkResponse
-	(*CreateLinksResponse)(nil),     // 72: engram.v1.CreateLinksResponse
-	(*Link)(nil),                    // 73: engram.v1.Link
-	(*DeleteLinkResponse)(nil),      // 74: engram.v1.DeleteLinkResponse
-	(*ListMemoryLinksResponse)(nil), // 75: engram.v1.ListMemoryLinksResponse
-	(*ListEntityLinksResponse)(nil), // 76: engram.v1.ListEntityLinksResponse
-	(*SpreadResponse)(nil),          // 77: engram.v1.SpreadResponse
-	(*RecogniseResponse)(nil),       // 78: engram.v1.RecogniseResponse
-	(*CompleteResponse)(nil),        // 79: engram.v1.CompleteResponse
-	(*MatchResponse)(nil),           // 80: engram.v1.MatchResponse
-	(*QueryResponse)(nil),           // 81: engram.v1.QueryResponse
-	(*ConsolidateResponse)(nil),     // 82: engram.v1.ConsolidateResponse
-	(*ListConceptsResponse)(nil),    // 83: engram.v1.ListConceptsResponse
-	(*Concept)(nil),                 // 84: engram.v1.Concept
-	(*ListPlansResponse)(nil),       // 85: engram.v1.ListPlansResponse
-	(*RevertPlanResponse)(nil),      // 86: engram.v1.RevertPlanResponse
-	(*RelinkResponse)(nil),          // 87: engram.v1.RelinkResponse
-	(*ListEventsResponse)(nil),      // 88: engram.v1.ListEventsResponse
-	(*Job)(nil),                     // 89: engram.v1.Job
-	(*CreateKeyResponse)(nil),       // 90: engram.v1.CreateKeyResponse
-	(*ListKeysResponse)(nil),        // 91: engram.v1.ListKeysResponse
-	(*RotateKeyResponse)(nil),       // 92: engram.v1.RotateKeyResponse
-	(*RevokeKeyResponse)(nil),       // 93: engram.v1.RevokeKeyResponse
-	(*ListActsResponse)(nil),        // 94: engram.v1.ListActsResponse
-	(*GetVersionResponse)(nil),      // 95: engram.v1.GetVersionResponse
-	(*Event)(nil),                   // 96: engram.v1.Event
+	(*ListModelsRequest)(nil),       // 50: engram.v1.ListModelsRequest
+	(*GetModelRequest)(nil),         // 51: engram.v1.GetModelRequest
+	(*AddModelRequest)(nil),         // 52: engram.v1.AddModelRequest
+	(*DeleteModelRequest)(nil),      // 53: engram.v1.DeleteModelRequest
+	(*EmbedTextsRequest)(nil),       // 54: engram.v1.EmbedTextsRequest
+	(*GetVersionRequest)(nil),       // 55: engram.v1.GetVersionRequest
+	(*SubscribeRequest)(nil),        // 56: engram.v1.SubscribeRequest
+	(*Space)(nil),                   // 57: engram.v1.Space
+	(*ListSpacesResponse)(nil),      // 58: engram.v1.ListSpacesResponse
+	(*DeleteSpaceResponse)(nil),     // 59: engram.v1.DeleteSpaceResponse
+	(*RememberResponse)(nil),        // 60: engram.v1.RememberResponse
+	(*RememberBatchResponse)(nil),   // 61: engram.v1.RememberBatchResponse
+	(*Memory)(nil),                  // 62: engram.v1.Memory
+	(*GetMemoriesResponse)(nil),     // 63: engram.v1.GetMemoriesResponse
+	(*ListMemoriesResponse)(nil),    // 64: engram.v1.ListMemoriesResponse
+	(*DeleteMemoryResponse)(nil),    // 65: engram.v1.DeleteMemoryResponse
+	(*ForgetResponse)(nil),          // 66: engram.v1.ForgetResponse
+	(*RestoreResponse)(nil),         // 67: engram.v1.RestoreResponse
+	(*RecallResponse)(nil),          // 68: engram.v1.RecallResponse
+	(*FeedbackResponse)(nil),        // 69: engram.v1.FeedbackResponse
+	(*PutEntityResponse)(nil),       // 70: engram.v1.PutEntityResponse
+	(*Entity)(nil),                  // 71: engram.v1.Entity
+	(*ListEntitiesResponse)(nil),    // 72: engram.v1.ListEntitiesResponse
+	(*DeleteEntityResponse)(nil),    // 73: engram.v1.DeleteEntityResponse
+	(*MergeEntitiesResponse)(nil),   // 74: engram.v1.MergeEntitiesResponse
+	(*UnmergeEntitiesResponse)(nil), // 75: engram.v1.UnmergeEntitiesResponse
+	(*CreateLinkResponse)(nil),      // 76: engram.v1.CreateLinkResponse
+	(*CreateLinksResponse)(nil),     // 77: engram.v1.CreateLinksResponse
+	(*Link)(nil),                    // 78: engram.v1.Link
+	(*DeleteLinkResponse)(nil),      // 79: engram.v1.DeleteLinkResponse
+	(*ListMemoryLinksResponse)(nil), // 80: engram.v1.ListMemoryLinksResponse
+	(*ListEntityLinksResponse)(nil), // 81: engram.v1.ListEntityLinksResponse
+	(*SpreadResponse)(nil),          // 82: engram.v1.SpreadResponse
+	(*RecogniseResponse)(nil),       // 83: engram.v1.RecogniseResponse
+	(*CompleteResponse)(nil),        // 84: engram.v1.CompleteResponse
+	(*MatchResponse)(nil),           // 85: engram.v1.MatchResponse
+	(*QueryResponse)(nil),           // 86: engram.v1.QueryResponse
+	(*ConsolidateResponse)(nil),     // 87: engram.v1.ConsolidateResponse
+	(*ListConceptsResponse)(nil),    // 88: engram.v1.ListConceptsResponse
+	(*Concept)(nil),                 // 89: engram.v1.Concept
+	(*ListPlansResponse)(nil),       // 90: engram.v1.ListPlansResponse
+	(*RevertPlanResponse)(nil),      // 91: engram.v1.RevertPlanResponse
+	(*RelinkResponse)(nil),          // 92: engram.v1.RelinkResponse
+	(*ListEventsResponse)(nil),      // 93: engram.v1.ListEventsResponse
+	(*Job)(nil),                     // 94: engram.v1.Job
+	(*CreateKeyResponse)(nil),       // 95: engram.v1.CreateKeyResponse
+	(*ListKeysResponse)(nil),        // 96: engram.v1.ListKeysResponse
+	(*RotateKeyResponse)(nil),       // 97: engram.v1.RotateKeyResponse
+	(*RevokeKeyResponse)(nil),       // 98: engram.v1.RevokeKeyResponse
+	(*ListActsResponse)(nil),        // 99: engram.v1.ListActsResponse
+	(*ListModelsResponse)(nil),      // 100: engram.v1.ListModelsResponse
+	(*Model)(nil),                   // 101: engram.v1.Model
+	(*DeleteModelResponse)(nil),     // 102: engram.v1.DeleteModelResponse
+	(*EmbedTextsResponse)(nil),      // 103: engram.v1.EmbedTextsResponse
+	(*GetVersionResponse)(nil),      // 104: engram.v1.GetVersionResponse
+	(*Event)(nil),                   // 105: engram.v1.Event
 }
 var file_engram_v1_engram_proto_depIdxs = []int32{
-	0,  // 0: engram.v1.EngramService.PutSpace:input_type -> engram.v1.PutSpaceRequest
-	1,  // 1: engram.v1.EngramService.GetSpace:input_type -> engram.v1.GetSpaceRequest
-	2,  // 2: engram.v1.EngramService.ListSpaces:input_type -> engram.v1.ListSpacesRequest
-	3,  // 3: engram.v1.EngramService.UpdateSpace:input_type -> engram.v1.UpdateSpaceRequest
-	4,  // 4: engram.v1.EngramService.DeleteSpace:input_type -> engram.v1.DeleteSpaceRequest
-	5,  // 5: engram.v1.EngramService.Remember:input_type -> engram.v1.RememberRequest
-	6,  // 6: engram.v1.EngramService.RememberBatch:input_type -> engram.v1.RememberBatchRequest
-	7,  // 7: engram.v1.EngramService.GetMemory:input_type -> engram.v1.GetMemoryRequest
-	8,  // 8: engram.v1.EngramService.GetMemories:input_type -> engram.v1.GetMemoriesRequest
-	9,  // 9: engram.v1.EngramService.ListMemories:input_type -> engram.v1.ListMemoriesRequest
-	10, // 10: engram.v1.EngramService.UpdateMemory:input_type -> engram.v1.UpdateMemoryRequest
-	11, // 11: engram.v1.EngramService.DeleteMemory:input_type -> engram.v1.DeleteMemoryRequest
-	12, // 12: engram.v1.EngramService.Forget:input_type -> engram.v1.ForgetRequest
-	13, // 13: engram.v1.EngramService.Restore:input_type -> engram.v1.RestoreRequest
-	14, // 14: engram.v1.EngramService.Recall:input_type -> engram.v1.RecallRequest
-	15, // 15: engram.v1.EngramService.ReplayRecall:input_type -> engram.v1.ReplayRecallRequest
-	16, // 16: engram.v1.EngramService.Feedback:input_type -> engram.v1.FeedbackRequest
-	17, // 17: engram.v1.EngramService.PutEntity:input_type -> engram.v1.PutEntityRequest
-	18, // 18: engram.v1.EngramService.GetEntity:input_type -> engram.v1.GetEntityRequest
-	19, // 19: engram.v1.EngramService.ListEntities:input_type -> engram.v1.ListEntitiesRequest
-	20, // 20: engram.v1.EngramService.UpdateEntity:input_type -> engram.v1.UpdateEntityRequest
-	21, // 21: engram.v1.EngramService.DeleteEntity:input_type -> engram.v1.DeleteEntityRequest
-	22, // 22: engram.v1.EngramService.MergeEntities:input_type -> engram.v1.MergeEntitiesRequest
-	23, // 23: engram.v1.EngramService.UnmergeEntities:input_type -> engram.v1.UnmergeEntitiesRequest
-	24, // 24: engram.v1.EngramService.CreateLink:input_type -> engram.v1.CreateLinkRequest
-	25, // 25: engram.v1.EngramService.CreateLinks:input_type -> engram.v1.CreateLinksRequest
-	26, // 26: engram.v1.EngramService.GetLink:input_type -> engram.v1.GetLinkRequest
-	27, // 27: engram.v1.EngramService.UpdateLink:input_type -> engram.v1.UpdateLinkRequest
-	28, // 28: engram.v1.EngramService.DeleteLink:input_type -> engram.v1.DeleteLinkRequest
-	29, // 29: engram.v1.EngramService.ListMemoryLinks:input_type -> engram.v1.ListMemoryLinksRequest
-	30, // 30: engram.v1.EngramService.ListEntityLinks:input_type -> engram.v1.ListEntityLinksRequest
-	31, // 31: engram.v1.EngramService.Spread:input_type -> engram.v1.SpreadRequest
-	32, // 32: engram.v1.EngramService.Recognise:input_type -> engram.v1.RecogniseRequest
-	33, // 33: engram.v1.EngramService.Complete:input_type -> engram.v1.CompleteRequest
-	34, // 34: engram.v1.EngramService.Match:input_type -> engram.v1.MatchRequest
-	35, // 35: engram.v1.EngramService.Query:input_type -> engram.v1.QueryRequest
-	36, // 36: engram.v1.EngramService.Consolidate:input_type -> engram.v1.ConsolidateRequest
-	37, // 37: engram.v1.EngramService.ListConcepts:input_type -> engram.v1.ListConceptsRequest
-	38, // 38: engram.v1.EngramService.GetConcept:input_type -> engram.v1.GetConceptRequest
-	39, // 39: engram.v1.EngramService.ListPlans:input_type -> engram.v1.ListPlansRequest
-	40, // 40: engram.v1.EngramService.RevertPlan:input_type -> engram.v1.RevertPlanRequest
-	41, // 41: engram.v1.EngramService.Relink:input_type -> engram.v1.RelinkRequest
-	42, // 42: engram.v1.EngramService.ListEvents:input_type -> engram.v1.ListEventsRequest
-	43, // 43: engram.v1.EngramService.GetJob:input_type -> engram.v1.GetJobRequest
-	44, // 44: engram.v1.EngramService.CancelJob:input_type -> engram.v1.CancelJobRequest
-	45, // 45: engram.v1.EngramService.CreateKey:input_type -> engram.v1.CreateKeyRequest
-	46, // 46: engram.v1.EngramService.ListKeys:input_type -> engram.v1.ListKeysRequest
-	47, // 47: engram.v1.EngramService.RotateKey:input_type -> engram.v1.RotateKeyRequest
-	48, // 48: engram.v1.EngramService.RevokeKey:input_type -> engram.v1.RevokeKeyRequest
-	49, // 49: engram.v1.EngramService.ListActs:input_type -> engram.v1.ListActsRequest
-	50, // 50: engram.v1.EngramService.GetVersion:input_type -> engram.v1.GetVersionRequest
-	51, // 51: engram.v1.EventService.Subscribe:input_type -> engram.v1.SubscribeRequest
-	52, // 52: engram.v1.EngramService.PutSpace:output_type -> engram.v1.Space
-	52, // 53: engram.v1.EngramService.GetSpace:output_type -> engram.v1.Space
-	53, // 54: engram.v1.EngramService.ListSpaces:output_type -> engram.v1.ListSpacesResponse
-	52, // 55: engram.v1.EngramService.UpdateSpace:output_type -> engram.v1.Space
-	54, // 56: engram.v1.EngramService.DeleteSpace:output_type -> engram.v1.DeleteSpaceResponse
-	55, // 57: engram.v1.EngramService.Remember:output_type -> engram.v1.RememberResponse
-	56, // 58: engram.v1.EngramService.RememberBatch:output_type -> engram.v1.RememberBatchResponse
-	57, // 59: engram.v1.EngramService.GetMemory:output_type -> engram.v1.Memory
-	58, // 60: engram.v1.EngramService.GetMemories:output_type -> engram.v1.GetMemoriesResponse
-	59, // 61: engram.v1.EngramService.ListMemories:output_type -> engram.v1.ListMemoriesResponse
-	55, // 62: engram.v1.EngramService.UpdateMemory:output_type -> engram.v1.RememberResponse
-	60, // 63: engram.v1.EngramService.DeleteMemory:output_type -> engram.v1.DeleteMemoryResponse
-	61, // 64: engram.v1.EngramService.Forget:output_type -> engram.v1.ForgetResponse
-	62, // 65: engram.v1.EngramService.Restore:output_type -> engram.v1.RestoreResponse
-	63, // 66: engram.v1.EngramService.Recall:output_type -> engram.v1.RecallResponse
-	63, // 67: engram.v1.EngramService.ReplayRecall:output_type -> engram.v1.RecallResponse
-	64, // 68: engram.v1.EngramService.Feedback:output_type -> engram.v1.FeedbackResponse
-	65, // 69: engram.v1.EngramService.PutEntity:output_type -> engram.v1.PutEntityResponse
-	66, // 70: engram.v1.EngramService.GetEntity:output_type -> engram.v1.Entity
-	67, // 71: engram.v1.EngramService.ListEntities:output_type -> engram.v1.ListEntitiesResponse
-	65, // 72: engram.v1.EngramService.UpdateEntity:output_type -> engram.v1.PutEntityResponse
-	68, // 73: engram.v1.EngramService.DeleteEntity:output_type -> engram.v1.DeleteEntityResponse
-	69, // 74: engram.v1.EngramService.MergeEntities:output_type -> engram.v1.MergeEntitiesResponse
-	70, // 75: engram.v1.EngramService.UnmergeEntities:output_type -> engram.v1.UnmergeEntitiesResponse
-	71, // 76: engram.v1.EngramService.CreateLink:output_type -> engram.v1.CreateLinkResponse
-	72, // 77: engram.v1.EngramService.CreateLinks:output_type -> engram.v1.CreateLinksResponse
-	73, // 78: engram.v1.EngramService.GetLink:output_type -> engram.v1.Link
-	71, // 79: engram.v1.EngramService.UpdateLink:output_type -> engram.v1.CreateLinkResponse
-	74, // 80: engram.v1.EngramService.DeleteLink:output_type -> engram.v1.DeleteLinkResponse
-	75, // 81: engram.v1.EngramService.ListMemoryLinks:output_type -> engram.v1.ListMemoryLinksResponse
-	76, // 82: engram.v1.EngramService.ListEntityLinks:output_type -> engram.v1.ListEntityLinksResponse
-	77, // 83: engram.v1.EngramService.Spread:output_type -> engram.v1.SpreadResponse
-	78, // 84: engram.v1.EngramService.Recognise:output_type -> engram.v1.RecogniseResponse
-	79, // 85: engram.v1.EngramService.Complete:output_type -> engram.v1.CompleteResponse
-	80, // 86: engram.v1.EngramService.Match:output_type -> engram.v1.MatchResponse
-	81, // 87: engram.v1.EngramService.Query:output_type -> engram.v1.QueryResponse
-	82, // 88: engram.v1.EngramService.Consolidate:output_type -> engram.v1.ConsolidateResponse
-	83, // 89: engram.v1.EngramService.ListConcepts:output_type -> engram.v1.ListConceptsResponse
-	84, // 90: engram.v1.EngramService.GetConcept:output_type -> engram.v1.Concept
-	85, // 91: engram.v1.EngramService.ListPlans:output_type -> engram.v1.ListPlansResponse
-	86, // 92: engram.v1.EngramService.RevertPlan:output_type -> engram.v1.RevertPlanResponse
-	87, // 93: engram.v1.EngramService.Relink:output_type -> engram.v1.RelinkResponse
-	88, // 94: engram.v1.EngramService.ListEvents:output_type -> engram.v1.ListEventsResponse
-	89, // 95: engram.v1.EngramService.GetJob:output_type -> engram.v1.Job
-	89, // 96: engram.v1.EngramService.CancelJob:output_type -> engram.v1.Job
-	90, // 97: engram.v1.EngramService.CreateKey:output_type -> engram.v1.CreateKeyResponse
-	91, // 98: engram.v1.EngramService.ListKeys:output_type -> engram.v1.ListKeysResponse
-	92, // 99: engram.v1.EngramService.RotateKey:output_type -> engram.v1.RotateKeyResponse
-	93, // 100: engram.v1.EngramService.RevokeKey:output_type -> engram.v1.RevokeKeyResponse
-	94, // 101: engram.v1.EngramService.ListActs:output_type -> engram.v1.ListActsResponse
-	95, // 102: engram.v1.EngramService.GetVersion:output_type -> engram.v1.GetVersionResponse
-	96, // 103: engram.v1.EventService.Subscribe:output_type -> engram.v1.Event
-	52, // [52:104] is the sub-list for method output_type
-	0,  // [0:52] is the sub-list for method input_type
-	0,  // [0:0] is the sub-list for extension type_name
-	0,  // [0:0] is the sub-list for extension extendee
-	0,  // [0:0] is the sub-list for field type_name
+	0,   // 0: engram.v1.EngramService.PutSpace:input_type -> engram.v1.PutSpaceRequest
+	1,   // 1: engram.v1.EngramService.GetSpace:input_type -> engram.v1.GetSpaceRequest
+	2,   // 2: engram.v1.EngramService.ListSpaces:input_type -> engram.v1.ListSpacesRequest
+	3,   // 3: engram.v1.EngramService.UpdateSpace:input_type -> engram.v1.UpdateSpaceRequest
+	4,   // 4: engram.v1.EngramService.DeleteSpace:input_type -> engram.v1.DeleteSpaceRequest
+	5,   // 5: engram.v1.EngramService.Remember:input_type -> engram.v1.RememberRequest
+	6,   // 6: engram.v1.EngramService.RememberBatch:input_type -> engram.v1.RememberBatchRequest
+	7,   // 7: engram.v1.EngramService.GetMemory:input_type -> engram.v1.GetMemoryRequest
+	8,   // 8: engram.v1.EngramService.GetMemories:input_type -> engram.v1.GetMemoriesRequest
+	9,   // 9: engram.v1.EngramService.ListMemories:input_type -> engram.v1.ListMemoriesRequest
+	10,  // 10: engram.v1.EngramService.UpdateMemory:input_type -> engram.v1.UpdateMemoryRequest
+	11,  // 11: engram.v1.EngramService.DeleteMemory:input_type -> engram.v1.DeleteMemoryRequest
+	12,  // 12: engram.v1.EngramService.Forget:input_type -> engram.v1.ForgetRequest
+	13,  // 13: engram.v1.EngramService.Restore:input_type -> engram.v1.RestoreRequest
+	14,  // 14: engram.v1.EngramService.Recall:input_type -> engram.v1.RecallRequest
+	15,  // 15: engram.v1.EngramService.ReplayRecall:input_type -> engram.v1.ReplayRecallRequest
+	16,  // 16: engram.v1.EngramService.Feedback:input_type -> engram.v1.FeedbackRequest
+	17,  // 17: engram.v1.EngramService.PutEntity:input_type -> engram.v1.PutEntityRequest
+	18,  // 18: engram.v1.EngramService.GetEntity:input_type -> engram.v1.GetEntityRequest
+	19,  // 19: engram.v1.EngramService.ListEntities:input_type -> engram.v1.ListEntitiesRequest
+	20,  // 20: engram.v1.EngramService.UpdateEntity:input_type -> engram.v1.UpdateEntityRequest
+	21,  // 21: engram.v1.EngramService.DeleteEntity:input_type -> engram.v1.DeleteEntityRequest
+	22,  // 22: engram.v1.EngramService.MergeEntities:input_type -> engram.v1.MergeEntitiesRequest
+	23,  // 23: engram.v1.EngramService.UnmergeEntities:input_type -> engram.v1.UnmergeEntitiesRequest
+	24,  // 24: engram.v1.EngramService.CreateLink:input_type -> engram.v1.CreateLinkRequest
+	25,  // 25: engram.v1.EngramService.CreateLinks:input_type -> engram.v1.CreateLinksRequest
+	26,  // 26: engram.v1.EngramService.GetLink:input_type -> engram.v1.GetLinkRequest
+	27,  // 27: engram.v1.EngramService.UpdateLink:input_type -> engram.v1.UpdateLinkRequest
+	28,  // 28: engram.v1.EngramService.DeleteLink:input_type -> engram.v1.DeleteLinkRequest
+	29,  // 29: engram.v1.EngramService.ListMemoryLinks:input_type -> engram.v1.ListMemoryLinksRequest
+	30,  // 30: engram.v1.EngramService.ListEntityLinks:input_type -> engram.v1.ListEntityLinksRequest
+	31,  // 31: engram.v1.EngramService.Spread:input_type -> engram.v1.SpreadRequest
+	32,  // 32: engram.v1.EngramService.Recognise:input_type -> engram.v1.RecogniseRequest
+	33,  // 33: engram.v1.EngramService.Complete:input_type -> engram.v1.CompleteRequest
+	34,  // 34: engram.v1.EngramService.Match:input_type -> engram.v1.MatchRequest
+	35,  // 35: engram.v1.EngramService.Query:input_type -> engram.v1.QueryRequest
+	36,  // 36: engram.v1.EngramService.Consolidate:input_type -> engram.v1.ConsolidateRequest
+	37,  // 37: engram.v1.EngramService.ListConcepts:input_type -> engram.v1.ListConceptsRequest
+	38,  // 38: engram.v1.EngramService.GetConcept:input_type -> engram.v1.GetConceptRequest
+	39,  // 39: engram.v1.EngramService.ListPlans:input_type -> engram.v1.ListPlansRequest
+	40,  // 40: engram.v1.EngramService.RevertPlan:input_type -> engram.v1.RevertPlanRequest
+	41,  // 41: engram.v1.EngramService.Relink:input_type -> engram.v1.RelinkRequest
+	42,  // 42: engram.v1.EngramService.ListEvents:input_type -> engram.v1.ListEventsRequest
+	43,  // 43: engram.v1.EngramService.GetJob:input_type -> engram.v1.GetJobRequest
+	44,  // 44: engram.v1.EngramService.CancelJob:input_type -> engram.v1.CancelJobRequest
+	45,  // 45: engram.v1.EngramService.CreateKey:input_type -> engram.v1.CreateKeyRequest
+	46,  // 46: engram.v1.EngramService.ListKeys:input_type -> engram.v1.ListKeysRequest
+	47,  // 47: engram.v1.EngramService.RotateKey:input_type -> engram.v1.RotateKeyRequest
+	48,  // 48: engram.v1.EngramService.RevokeKey:input_type -> engram.v1.RevokeKeyRequest
+	49,  // 49: engram.v1.EngramService.ListActs:input_type -> engram.v1.ListActsRequest
+	50,  // 50: engram.v1.EngramService.ListModels:input_type -> engram.v1.ListModelsRequest
+	51,  // 51: engram.v1.EngramService.GetModel:input_type -> engram.v1.GetModelRequest
+	52,  // 52: engram.v1.EngramService.AddModel:input_type -> engram.v1.AddModelRequest
+	53,  // 53: engram.v1.EngramService.DeleteModel:input_type -> engram.v1.DeleteModelRequest
+	54,  // 54: engram.v1.EngramService.EmbedTexts:input_type -> engram.v1.EmbedTextsRequest
+	55,  // 55: engram.v1.EngramService.GetVersion:input_type -> engram.v1.GetVersionRequest
+	56,  // 56: engram.v1.EventService.Subscribe:input_type -> engram.v1.SubscribeRequest
+	57,  // 57: engram.v1.EngramService.PutSpace:output_type -> engram.v1.Space
+	57,  // 58: engram.v1.EngramService.GetSpace:output_type -> engram.v1.Space
+	58,  // 59: engram.v1.EngramService.ListSpaces:output_type -> engram.v1.ListSpacesResponse
+	57,  // 60: engram.v1.EngramService.UpdateSpace:output_type -> engram.v1.Space
+	59,  // 61: engram.v1.EngramService.DeleteSpace:output_type -> engram.v1.DeleteSpaceResponse
+	60,  // 62: engram.v1.EngramService.Remember:output_type -> engram.v1.RememberResponse
+	61,  // 63: engram.v1.EngramService.RememberBatch:output_type -> engram.v1.RememberBatchResponse
+	62,  // 64: engram.v1.EngramService.GetMemory:output_type -> engram.v1.Memory
+	63,  // 65: engram.v1.EngramService.GetMemories:output_type -> engram.v1.GetMemoriesResponse
+	64,  // 66: engram.v1.EngramService.ListMemories:output_type -> engram.v1.ListMemoriesResponse
+	60,  // 67: engram.v1.EngramService.UpdateMemory:output_type -> engram.v1.RememberResponse
+	65,  // 68: engram.v1.EngramService.DeleteMemory:output_type -> engram.v1.DeleteMemoryResponse
+	66,  // 69: engram.v1.EngramService.Forget:output_type -> engram.v1.ForgetResponse
+	67,  // 70: engram.v1.EngramService.Restore:output_type -> engram.v1.RestoreResponse
+	68,  // 71: engram.v1.EngramService.Recall:output_type -> engram.v1.RecallResponse
+	68,  // 72: engram.v1.EngramService.ReplayRecall:output_type -> engram.v1.RecallResponse
+	69,  // 73: engram.v1.EngramService.Feedback:output_type -> engram.v1.FeedbackResponse
+	70,  // 74: engram.v1.EngramService.PutEntity:output_type -> engram.v1.PutEntityResponse
+	71,  // 75: engram.v1.EngramService.GetEntity:output_type -> engram.v1.Entity
+	72,  // 76: engram.v1.EngramService.ListEntities:output_type -> engram.v1.ListEntitiesResponse
+	70,  // 77: engram.v1.EngramService.UpdateEntity:output_type -> engram.v1.PutEntityResponse
+	73,  // 78: engram.v1.EngramService.DeleteEntity:output_type -> engram.v1.DeleteEntityResponse
+	74,  // 79: engram.v1.EngramService.MergeEntities:output_type -> engram.v1.MergeEntitiesResponse
+	75,  // 80: engram.v1.EngramService.UnmergeEntities:output_type -> engram.v1.UnmergeEntitiesResponse
+	76,  // 81: engram.v1.EngramService.CreateLink:output_type -> engram.v1.CreateLinkResponse
+	77,  // 82: engram.v1.EngramService.CreateLinks:output_type -> engram.v1.CreateLinksResponse
+	78,  // 83: engram.v1.EngramService.GetLink:output_type -> engram.v1.Link
+	76,  // 84: engram.v1.EngramService.UpdateLink:output_type -> engram.v1.CreateLinkResponse
+	79,  // 85: engram.v1.EngramService.DeleteLink:output_type -> engram.v1.DeleteLinkResponse
+	80,  // 86: engram.v1.EngramService.ListMemoryLinks:output_type -> engram.v1.ListMemoryLinksResponse
+	81,  // 87: engram.v1.EngramService.ListEntityLinks:output_type -> engram.v1.ListEntityLinksResponse
+	82,  // 88: engram.v1.EngramService.Spread:output_type -> engram.v1.SpreadResponse
+	83,  // 89: engram.v1.EngramService.Recognise:output_type -> engram.v1.RecogniseResponse
+	84,  // 90: engram.v1.EngramService.Complete:output_type -> engram.v1.CompleteResponse
+	85,  // 91: engram.v1.EngramService.Match:output_type -> engram.v1.MatchResponse
+	86,  // 92: engram.v1.EngramService.Query:output_type -> engram.v1.QueryResponse
+	87,  // 93: engram.v1.EngramService.Consolidate:output_type -> engram.v1.ConsolidateResponse
+	88,  // 94: engram.v1.EngramService.ListConcepts:output_type -> engram.v1.ListConceptsResponse
+	89,  // 95: engram.v1.EngramService.GetConcept:output_type -> engram.v1.Concept
+	90,  // 96: engram.v1.EngramService.ListPlans:output_type -> engram.v1.ListPlansResponse
+	91,  // 97: engram.v1.EngramService.RevertPlan:output_type -> engram.v1.RevertPlanResponse
+	92,  // 98: engram.v1.EngramService.Relink:output_type -> engram.v1.RelinkResponse
+	93,  // 99: engram.v1.EngramService.ListEvents:output_type -> engram.v1.ListEventsResponse
+	94,  // 100: engram.v1.EngramService.GetJob:output_type -> engram.v1.Job
+	94,  // 101: engram.v1.EngramService.CancelJob:output_type -> engram.v1.Job
+	95,  // 102: engram.v1.EngramService.CreateKey:output_type -> engram.v1.CreateKeyResponse
+	96,  // 103: engram.v1.EngramService.ListKeys:output_type -> engram.v1.ListKeysResponse
+	97,  // 104: engram.v1.EngramService.RotateKey:output_type -> engram.v1.RotateKeyResponse
+	98,  // 105: engram.v1.EngramService.RevokeKey:output_type -> engram.v1.RevokeKeyResponse
+	99,  // 106: engram.v1.EngramService.ListActs:output_type -> engram.v1.ListActsResponse
+	100, // 107: engram.v1.EngramService.ListModels:output_type -> engram.v1.ListModelsResponse
+	101, // 108: engram.v1.EngramService.GetModel:output_type -> engram.v1.Model
+	101, // 109: engram.v1.EngramService.AddModel:output_type -> engram.v1.Model
+	102, // 110: engram.v1.EngramService.DeleteModel:output_type -> engram.v1.DeleteModelResponse
+	103, // 111: engram.v1.EngramService.EmbedTexts:output_type -> engram.v1.EmbedTextsResponse
+	104, // 112: engram.v1.EngramService.GetVersion:output_type -> engram.v1.GetVersionResponse
+	105, // 113: engram.v1.EventService.Subscribe:output_type -> engram.v1.Event
+	57,  // [57:114] is the sub-list for method output_type
+	0,   // [0:57] is the sub-list for method input_type
+	0,   // [0:0] is the sub-list for extension type_name
+	0,   // [0:0] is the sub-list for extension extendee
+	0,   // [0:0] is the sub-list for field type_name
 }
 
 func init() { file_engram_v1_engram_proto_init() }
@@ -323,6 +351,7 @@ func file_engram_v1_engram_proto_init() {
 	file_engram_v1_graph_proto_init()
 	file_engram_v1_key_proto_init()
 	file_engram_v1_memory_proto_init()
+	file_engram_v1_model_proto_init()
 	file_engram_v1_recall_proto_init()
 	file_engram_v1_space_proto_init()
 	type x struct{}

@@ -552,12 +552,15 @@ type RecallResponse struct {
 	Exact bool `protobuf:"varint,5,opt,name=exact,proto3" json:"exact,omitempty"`
 	// How many vectors were compared.
 	Compared uint64 `protobuf:"varint,6,opt,name=compared,proto3" json:"compared,omitempty"`
-	// True when the answer was cut short by its timeout.
+	// True when the answer was cut short by its timeout, or without says what it lacks.
 	Partial bool `protobuf:"varint,7,opt,name=partial,proto3" json:"partial,omitempty"`
 	// How long each stage took.
 	Took map[string]*durationpb.Duration `protobuf:"bytes,8,rep,name=took,proto3" json:"took,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// With explain "replay": what gives the same results again.
-	Receipt       string `protobuf:"bytes,9,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	Receipt string `protobuf:"bytes,9,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	// What the answer had to do without, such as "vector": the space's model did not
+	// give the cue's vector in time, and the cue was recalled by its words.
+	Without       []string `protobuf:"bytes,15,rep,name=without,proto3" json:"without,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -653,6 +656,13 @@ func (x *RecallResponse) GetReceipt() string {
 		return x.Receipt
 	}
 	return ""
+}
+
+func (x *RecallResponse) GetWithout() []string {
+	if x != nil {
+		return x.Without
+	}
+	return nil
 }
 
 // One memory that came to mind.
@@ -2225,7 +2235,7 @@ const file_engram_v1_recall_proto_rawDesc = "" +
 	"\ttokenizer\x18\x02 \x01(\tR\ttokenizer\"G\n" +
 	"\rRecallRequest\x12\x14\n" +
 	"\x05space\x18\x01 \x01(\tR\x05space\x12 \n" +
-	"\x03cue\x18\x02 \x01(\v2\x0e.engram.v1.CueR\x03cue\"\x93\x03\n" +
+	"\x03cue\x18\x02 \x01(\v2\x0e.engram.v1.CueR\x03cue\"\xad\x03\n" +
 	"\x0eRecallResponse\x121\n" +
 	"\aresults\x18\x01 \x03(\v2\x17.engram.v1.RecallResultR\aresults\x12\x1b\n" +
 	"\trecall_id\x18\x02 \x01(\tR\brecallId\x12\x10\n" +
@@ -2235,7 +2245,8 @@ const file_engram_v1_recall_proto_rawDesc = "" +
 	"\bcompared\x18\x06 \x01(\x04R\bcompared\x12\x18\n" +
 	"\apartial\x18\a \x01(\bR\apartial\x127\n" +
 	"\x04took\x18\b \x03(\v2#.engram.v1.RecallResponse.TookEntryR\x04took\x12\x18\n" +
-	"\areceipt\x18\t \x01(\tR\areceipt\x1aR\n" +
+	"\areceipt\x18\t \x01(\tR\areceipt\x12\x18\n" +
+	"\awithout\x18\x0f \x03(\tR\awithout\x1aR\n" +
 	"\tTookEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12/\n" +
 	"\x05value\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05value:\x028\x01\"\xc0\x01\n" +

@@ -169,6 +169,19 @@ const (
 	EngramServiceRevokeKeyProcedure = "/engram.v1.EngramService/RevokeKey"
 	// EngramServiceListActsProcedure is the fully-qualified name of the EngramService's ListActs RPC.
 	EngramServiceListActsProcedure = "/engram.v1.EngramService/ListActs"
+	// EngramServiceListModelsProcedure is the fully-qualified name of the EngramService's ListModels
+	// RPC.
+	EngramServiceListModelsProcedure = "/engram.v1.EngramService/ListModels"
+	// EngramServiceGetModelProcedure is the fully-qualified name of the EngramService's GetModel RPC.
+	EngramServiceGetModelProcedure = "/engram.v1.EngramService/GetModel"
+	// EngramServiceAddModelProcedure is the fully-qualified name of the EngramService's AddModel RPC.
+	EngramServiceAddModelProcedure = "/engram.v1.EngramService/AddModel"
+	// EngramServiceDeleteModelProcedure is the fully-qualified name of the EngramService's DeleteModel
+	// RPC.
+	EngramServiceDeleteModelProcedure = "/engram.v1.EngramService/DeleteModel"
+	// EngramServiceEmbedTextsProcedure is the fully-qualified name of the EngramService's EmbedTexts
+	// RPC.
+	EngramServiceEmbedTextsProcedure = "/engram.v1.EngramService/EmbedTexts"
 	// EngramServiceGetVersionProcedure is the fully-qualified name of the EngramService's GetVersion
 	// RPC.
 	EngramServiceGetVersionProcedure = "/engram.v1.EngramService/GetVersion"
@@ -283,6 +296,16 @@ type EngramServiceClient interface {
 	RevokeKey(context.Context, *v1.RevokeKeyRequest) (*v1.RevokeKeyResponse, error)
 	// Gives what administrators did to keys and spaces.
 	ListActs(context.Context, *v1.ListActsRequest) (*v1.ListActsResponse, error)
+	// Lists the models that make vectors.
+	ListModels(context.Context, *v1.ListModelsRequest) (*v1.ListModelsResponse, error)
+	// Gives one model.
+	GetModel(context.Context, *v1.GetModelRequest) (*v1.Model, error)
+	// Makes a remote model known; 200 when it stands the same.
+	AddModel(context.Context, *v1.AddModelRequest) (*v1.Model, error)
+	// Takes out a model that no space names.
+	DeleteModel(context.Context, *v1.DeleteModelRequest) (*v1.DeleteModelResponse, error)
+	// Gives a model's vectors of texts, to compare it.
+	EmbedTexts(context.Context, *v1.EmbedTextsRequest) (*v1.EmbedTextsResponse, error)
 	// Says what the server is.
 	GetVersion(context.Context, *v1.GetVersionRequest) (*v1.GetVersionResponse, error)
 }
@@ -598,6 +621,36 @@ func NewEngramServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(engramServiceMethods.ByName("ListActs")),
 			connect.WithClientOptions(opts...),
 		),
+		listModels: connect.NewClient[v1.ListModelsRequest, v1.ListModelsResponse](
+			httpClient,
+			baseURL+EngramServiceListModelsProcedure,
+			connect.WithSchema(engramServiceMethods.ByName("ListModels")),
+			connect.WithClientOptions(opts...),
+		),
+		getModel: connect.NewClient[v1.GetModelRequest, v1.Model](
+			httpClient,
+			baseURL+EngramServiceGetModelProcedure,
+			connect.WithSchema(engramServiceMethods.ByName("GetModel")),
+			connect.WithClientOptions(opts...),
+		),
+		addModel: connect.NewClient[v1.AddModelRequest, v1.Model](
+			httpClient,
+			baseURL+EngramServiceAddModelProcedure,
+			connect.WithSchema(engramServiceMethods.ByName("AddModel")),
+			connect.WithClientOptions(opts...),
+		),
+		deleteModel: connect.NewClient[v1.DeleteModelRequest, v1.DeleteModelResponse](
+			httpClient,
+			baseURL+EngramServiceDeleteModelProcedure,
+			connect.WithSchema(engramServiceMethods.ByName("DeleteModel")),
+			connect.WithClientOptions(opts...),
+		),
+		embedTexts: connect.NewClient[v1.EmbedTextsRequest, v1.EmbedTextsResponse](
+			httpClient,
+			baseURL+EngramServiceEmbedTextsProcedure,
+			connect.WithSchema(engramServiceMethods.ByName("EmbedTexts")),
+			connect.WithClientOptions(opts...),
+		),
 		getVersion: connect.NewClient[v1.GetVersionRequest, v1.GetVersionResponse](
 			httpClient,
 			baseURL+EngramServiceGetVersionProcedure,
@@ -659,6 +712,11 @@ type engramServiceClient struct {
 	rotateKey       *connect.Client[v1.RotateKeyRequest, v1.RotateKeyResponse]
 	revokeKey       *connect.Client[v1.RevokeKeyRequest, v1.RevokeKeyResponse]
 	listActs        *connect.Client[v1.ListActsRequest, v1.ListActsResponse]
+	listModels      *connect.Client[v1.ListModelsRequest, v1.ListModelsResponse]
+	getModel        *connect.Client[v1.GetModelRequest, v1.Model]
+	addModel        *connect.Client[v1.AddModelRequest, v1.Model]
+	deleteModel     *connect.Client[v1.DeleteModelRequest, v1.DeleteModelResponse]
+	embedTexts      *connect.Client[v1.EmbedTextsRequest, v1.EmbedTextsResponse]
 	getVersion      *connect.Client[v1.GetVersionRequest, v1.GetVersionResponse]
 }
 
@@ -1112,6 +1170,51 @@ func (c *engramServiceClient) ListActs(ctx context.Context, req *v1.ListActsRequ
 	return nil, err
 }
 
+// ListModels calls engram.v1.EngramService.ListModels.
+func (c *engramServiceClient) ListModels(ctx context.Context, req *v1.ListModelsRequest) (*v1.ListModelsResponse, error) {
+	response, err := c.listModels.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetModel calls engram.v1.EngramService.GetModel.
+func (c *engramServiceClient) GetModel(ctx context.Context, req *v1.GetModelRequest) (*v1.Model, error) {
+	response, err := c.getModel.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// AddModel calls engram.v1.EngramService.AddModel.
+func (c *engramServiceClient) AddModel(ctx context.Context, req *v1.AddModelRequest) (*v1.Model, error) {
+	response, err := c.addModel.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// DeleteModel calls engram.v1.EngramService.DeleteModel.
+func (c *engramServiceClient) DeleteModel(ctx context.Context, req *v1.DeleteModelRequest) (*v1.DeleteModelResponse, error) {
+	response, err := c.deleteModel.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// EmbedTexts calls engram.v1.EngramService.EmbedTexts.
+func (c *engramServiceClient) EmbedTexts(ctx context.Context, req *v1.EmbedTextsRequest) (*v1.EmbedTextsResponse, error) {
+	response, err := c.embedTexts.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // GetVersion calls engram.v1.EngramService.GetVersion.
 func (c *engramServiceClient) GetVersion(ctx context.Context, req *v1.GetVersionRequest) (*v1.GetVersionResponse, error) {
 	response, err := c.getVersion.CallUnary(ctx, connect.NewRequest(req))
@@ -1228,6 +1331,16 @@ type EngramServiceHandler interface {
 	RevokeKey(context.Context, *v1.RevokeKeyRequest) (*v1.RevokeKeyResponse, error)
 	// Gives what administrators did to keys and spaces.
 	ListActs(context.Context, *v1.ListActsRequest) (*v1.ListActsResponse, error)
+	// Lists the models that make vectors.
+	ListModels(context.Context, *v1.ListModelsRequest) (*v1.ListModelsResponse, error)
+	// Gives one model.
+	GetModel(context.Context, *v1.GetModelRequest) (*v1.Model, error)
+	// Makes a remote model known; 200 when it stands the same.
+	AddModel(context.Context, *v1.AddModelRequest) (*v1.Model, error)
+	// Takes out a model that no space names.
+	DeleteModel(context.Context, *v1.DeleteModelRequest) (*v1.DeleteModelResponse, error)
+	// Gives a model's vectors of texts, to compare it.
+	EmbedTexts(context.Context, *v1.EmbedTextsRequest) (*v1.EmbedTextsResponse, error)
 	// Says what the server is.
 	GetVersion(context.Context, *v1.GetVersionRequest) (*v1.GetVersionResponse, error)
 }
@@ -1539,6 +1652,36 @@ func NewEngramServiceHandler(svc EngramServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(engramServiceMethods.ByName("ListActs")),
 		connect.WithHandlerOptions(opts...),
 	)
+	engramServiceListModelsHandler := connect.NewUnaryHandlerSimple(
+		EngramServiceListModelsProcedure,
+		svc.ListModels,
+		connect.WithSchema(engramServiceMethods.ByName("ListModels")),
+		connect.WithHandlerOptions(opts...),
+	)
+	engramServiceGetModelHandler := connect.NewUnaryHandlerSimple(
+		EngramServiceGetModelProcedure,
+		svc.GetModel,
+		connect.WithSchema(engramServiceMethods.ByName("GetModel")),
+		connect.WithHandlerOptions(opts...),
+	)
+	engramServiceAddModelHandler := connect.NewUnaryHandlerSimple(
+		EngramServiceAddModelProcedure,
+		svc.AddModel,
+		connect.WithSchema(engramServiceMethods.ByName("AddModel")),
+		connect.WithHandlerOptions(opts...),
+	)
+	engramServiceDeleteModelHandler := connect.NewUnaryHandlerSimple(
+		EngramServiceDeleteModelProcedure,
+		svc.DeleteModel,
+		connect.WithSchema(engramServiceMethods.ByName("DeleteModel")),
+		connect.WithHandlerOptions(opts...),
+	)
+	engramServiceEmbedTextsHandler := connect.NewUnaryHandlerSimple(
+		EngramServiceEmbedTextsProcedure,
+		svc.EmbedTexts,
+		connect.WithSchema(engramServiceMethods.ByName("EmbedTexts")),
+		connect.WithHandlerOptions(opts...),
+	)
 	engramServiceGetVersionHandler := connect.NewUnaryHandlerSimple(
 		EngramServiceGetVersionProcedure,
 		svc.GetVersion,
@@ -1647,6 +1790,16 @@ func NewEngramServiceHandler(svc EngramServiceHandler, opts ...connect.HandlerOp
 			engramServiceRevokeKeyHandler.ServeHTTP(w, r)
 		case EngramServiceListActsProcedure:
 			engramServiceListActsHandler.ServeHTTP(w, r)
+		case EngramServiceListModelsProcedure:
+			engramServiceListModelsHandler.ServeHTTP(w, r)
+		case EngramServiceGetModelProcedure:
+			engramServiceGetModelHandler.ServeHTTP(w, r)
+		case EngramServiceAddModelProcedure:
+			engramServiceAddModelHandler.ServeHTTP(w, r)
+		case EngramServiceDeleteModelProcedure:
+			engramServiceDeleteModelHandler.ServeHTTP(w, r)
+		case EngramServiceEmbedTextsProcedure:
+			engramServiceEmbedTextsHandler.ServeHTTP(w, r)
 		case EngramServiceGetVersionProcedure:
 			engramServiceGetVersionHandler.ServeHTTP(w, r)
 		default:
@@ -1856,6 +2009,26 @@ func (UnimplementedEngramServiceHandler) RevokeKey(context.Context, *v1.RevokeKe
 
 func (UnimplementedEngramServiceHandler) ListActs(context.Context, *v1.ListActsRequest) (*v1.ListActsResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("engram.v1.EngramService.ListActs is not implemented"))
+}
+
+func (UnimplementedEngramServiceHandler) ListModels(context.Context, *v1.ListModelsRequest) (*v1.ListModelsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("engram.v1.EngramService.ListModels is not implemented"))
+}
+
+func (UnimplementedEngramServiceHandler) GetModel(context.Context, *v1.GetModelRequest) (*v1.Model, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("engram.v1.EngramService.GetModel is not implemented"))
+}
+
+func (UnimplementedEngramServiceHandler) AddModel(context.Context, *v1.AddModelRequest) (*v1.Model, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("engram.v1.EngramService.AddModel is not implemented"))
+}
+
+func (UnimplementedEngramServiceHandler) DeleteModel(context.Context, *v1.DeleteModelRequest) (*v1.DeleteModelResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("engram.v1.EngramService.DeleteModel is not implemented"))
+}
+
+func (UnimplementedEngramServiceHandler) EmbedTexts(context.Context, *v1.EmbedTextsRequest) (*v1.EmbedTextsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("engram.v1.EngramService.EmbedTexts is not implemented"))
 }
 
 func (UnimplementedEngramServiceHandler) GetVersion(context.Context, *v1.GetVersionRequest) (*v1.GetVersionResponse, error) {
