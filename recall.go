@@ -10,6 +10,7 @@ import (
 	"github.com/engramdb/engram/facet"
 	"github.com/engramdb/engram/memory"
 	"github.com/engramdb/engram/recall"
+	"github.com/engramdb/engram/recall/when"
 	"github.com/engramdb/engram/store"
 )
 
@@ -19,10 +20,11 @@ type Recollection struct {
 	RecallID string
 	LSN      memory.LSN
 	Now      time.Time
-	Exact    bool     // every vector that the filter lets through was compared
-	Compared int      // vectors compared
-	Partial  bool     // the time ran out before all stages were done, or Without says what is missing
-	Without  []string // legs that the recall had to do without: WithoutVector
+	Exact    bool        // every vector that the filter lets through was compared
+	Compared int         // vectors compared
+	Partial  bool        // the time ran out before all stages were done, or Without says what is missing
+	Without  []string    // legs that the recall had to do without: WithoutVector
+	Times    []when.Span // what the cue's words about time were read as
 	Took     []recall.StageTime
 }
 
@@ -73,6 +75,14 @@ func (s *Space) recall(ctx context.Context, c memory.Cue) (Recollection, error) 
 	if err != nil {
 		return Recollection{}, err
 	}
+	out := Recollection{RecallID: string(memory.NewID()), Now: c.Now}
+	if out.Now.IsZero() {
+		out.Now = s.db.Now()
+	}
+	prime, err := s.prime(ctx, &c, out.Now)
+	if err != nil {
+		return Recollection{}, err
+	}
 	t, err := s.current(ctx)
 	if err != nil {
 		return Recollection{}, err
@@ -82,11 +92,7 @@ func (s *Space) recall(ctx context.Context, c memory.Cue) (Recollection, error) 
 	if c.Mode == memory.ModeAssociative {
 		t.waitAssociated(ctx)
 	}
-	out := Recollection{RecallID: string(memory.NewID()), Now: c.Now}
-	if out.Now.IsZero() {
-		out.Now = s.db.Now()
-	}
-	answer, rows, err := t.recall(ctx, &c, named, &out)
+	answer, rows, err := t.recall(ctx, &c, named, prime, &out)
 	if err != nil {
 		return out, err
 	}
@@ -124,10 +130,13 @@ func (s *Space) named(c *memory.Cue) ([]memory.Ordinal, error) {
 }
 
 // recall runs the pipeline under the lock of the indexes.
-func (t *tower) recall(ctx context.Context, c *memory.Cue, named []memory.Ordinal, out *Recollection) (recall.Answer, []facet.Row, error) {
+func (t *tower) recall(ctx context.Context, c *memory.Cue, named []memory.Ordinal, prime []recall.Prime, out *Recollection) (recall.Answer, []facet.Row, error) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	q := recall.Question{Cue: c, View: t.applied, Now: t.space.db.Now(), Limit: c.Limit}
+	q := recall.Question{Cue: c, View: t.applied, Now: t.space.db.Now(), Limit: c.Limit, Seen: out.Now, Prime: prime}
+	if c.Zone != nil {
+		q.Seen = out.Now.In(c.Zone)
+	}
 	if c.Budget != nil {
 		q.Limit = max(c.Limit, budgetCandidates)
 	}
@@ -137,7 +146,7 @@ func (t *tower) recall(ctx context.Context, c *memory.Cue, named []memory.Ordina
 		}
 	}
 	answer, err := recall.Run(ctx, t.indexes(), q)
-	out.LSN, out.Exact, out.Compared, out.Partial = t.applied, answer.Exact, answer.Compared, answer.Partial
+	out.LSN, out.Exact, out.Compared, out.Partial, out.Times = t.applied, answer.Exact, answer.Compared, answer.Partial, answer.Times
 	rows := make([]facet.Row, len(answer.Ranked))
 	for i, r := range answer.Ranked {
 		rows[i], _ = t.facets.At(r.Slot)

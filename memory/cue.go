@@ -15,6 +15,7 @@ const (
 	MaxFilterList = 256 // entries in one list of a filter
 	MaxCueIDs     = 1000
 	MaxRadius     = 20_040_000 // metres: half way round the Earth
+	MaxContext    = 8          // earlier cues
 )
 
 // Filter says which nodes are meant. Every part that is given must hold.
@@ -214,24 +215,36 @@ type Cue struct {
 	Vector []float32
 	IDs    []ID
 	Filter Filter
+	// Context are earlier cues, which prime: what they wake is a little more ready
+	// to come back, the less the longer ago they were. In ModeAssociative alone.
+	Context []ContextItem
 
-	Now           time.Time // for retention and words such as "last May"; zero is the clock's
-	Mode          Mode      // default ModeAssociative
-	Limit         int       // default DefaultLimit, at most MaxLimit
-	Budget        *Budget   // instead of Limit
-	Order         Order     // default OrderScore
-	Exact         *bool     // true: compare all; false: never; nil: the engine chooses
-	Explain       bool      // results say their parts
-	IncludeVector bool      // results carry their vectors
-	IncludeLinks  bool      // results carry their links
-	Stages        Stages    // stages that are switched off
+	Now time.Time // for retention and words such as "last May"; zero is the clock's
+	// Zone is that of words such as "yesterday"; nil: that of Now, or UTC.
+	Zone          *time.Location
+	Mode          Mode    // default ModeAssociative
+	Limit         int     // default DefaultLimit, at most MaxLimit
+	Budget        *Budget // instead of Limit
+	Order         Order   // default OrderScore
+	Exact         *bool   // true: compare all; false: never; nil: the engine chooses
+	Explain       bool    // results say their parts
+	IncludeVector bool    // results carry their vectors
+	IncludeLinks  bool    // results carry their links
+	Stages        Stages  // stages that are switched off
 }
 
 // Stages switches stages of recall off, to see the difference. The zero value
 // has all on.
 type Stages struct {
-	NoText, NoVector, NoLinks bool
-	NoWidening                bool // words of the cue stand for themselves alone
+	NoText, NoVector, NoLinks, NoTime, NoContext bool
+	NoWidening                                   bool // words of the cue stand for themselves alone
+}
+
+// ContextItem is an earlier cue: a text, or a node that was meant.
+type ContextItem struct {
+	Text string
+	ID   ID
+	At   time.Time // zero: just now
 }
 
 // HasLikeness says whether the cue has something to be like; without it a cue
@@ -263,7 +276,13 @@ func (c *Cue) Normalize() error {
 	if err := c.Filter.Normalize(); err != nil {
 		return err
 	}
+	if err := c.checkContext(); err != nil {
+		return err
+	}
 	if !c.Now.IsZero() {
+		if c.Zone == nil {
+			c.Zone = c.Now.Location()
+		}
 		t, err := checkTime("now", c.Now)
 		if err != nil {
 			return err
@@ -283,6 +302,42 @@ func (c *Cue) checkIDs() error {
 		}
 	}
 	return nil
+}
+
+func (c *Cue) checkContext() error {
+	if len(c.Context) > MaxContext {
+		return Invalid("list_too_long", "context", "context has %d entries; a cue has at most %d", len(c.Context), MaxContext).
+			Hinted("leave out the oldest: they prime the least")
+	}
+	own := slices.Clone(c.Context)
+	for i := range own {
+		if err := own[i].normalize("context[" + itoa(i) + "]"); err != nil {
+			return err
+		}
+	}
+	c.Context = own
+	return nil
+}
+
+func (x *ContextItem) normalize(field string) error {
+	switch {
+	case (x.Text == "") == (x.ID == ""):
+		return Invalid("context_item_invalid", field, "%s has text and id, or neither; give one of them", field)
+	case x.ID != "":
+		if err := x.ID.Check(field + ".id"); err != nil {
+			return err
+		}
+	case isBlank(x.Text):
+		return Invalid("text_blank", field+".text", "%s.text is blank", field)
+	case len(x.Text) > MaxCueBytes:
+		return Errorf(KindTooLarge, "cue_too_large", "%s.text has %d bytes; a cue has at most %d", field, len(x.Text), MaxCueBytes)
+	}
+	if err := checkUTF8(field+".text", x.Text); err != nil || x.At.IsZero() {
+		return err
+	}
+	var err error
+	x.At, err = checkTime(field+".at", x.At)
+	return err
 }
 
 func (c *Cue) checkAnswer() error {

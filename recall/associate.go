@@ -32,13 +32,15 @@ type Known interface {
 const pathsShown = 3
 
 func (r *run) associates() bool {
-	return r.Cue.Mode == memory.ModeAssociative && r.Links != nil && !r.Cue.Stages.NoLinks
+	return r.Cue.Mode == memory.ModeAssociative && (r.spreads() || r.timed != nil || r.isPrimed())
 }
+
+func (r *run) spreads() bool { return r.Links != nil && !r.Cue.Stages.NoLinks }
 
 // associate lets what is like the cue wake what belongs to it, by the recipe of
 // package graph: the candidates that stand out are seeds, activation runs along
 // links among what the filter lets through, and likeness, activation, stream,
-// names and people are blended. Parts of a candidate's likeness are scaled with
+// names, people, time and context are blended. Parts of a candidate's likeness are scaled with
 // it, so that parts still sum to the score.
 func (r *run) associate(ctx context.Context) {
 	found := r.answer.Ranked
@@ -49,23 +51,36 @@ func (r *run) associate(ctx context.Context) {
 		a.place[row.Ordinal] = i
 	}
 	seeds := graph.Wake(a.candidates)
-	o := graph.Options{Allow: func(n memory.Ordinal) bool { _, ok := a.slot(n); return ok || a.Known.Carries(n) }}
+	var activated []graph.Activated
+	var hints func(memory.Ordinal) graph.Hints
+	if r.spreads() {
+		spread, err := a.run.spread(ctx, seeds, a.allow)
+		if err != nil { // the time is over: likeness alone is still an answer
+			r.answer.Partial = true
+			return
+		}
+		activated, hints = spread, a.hints
+		a.name()
+		a.people = r.Known.PeopleIn(r.Cue.Text)
+	}
+	a.ofTime(ctx)
+	a.primed(ctx)
+	a.spread = make(map[memory.Ordinal]graph.Activated, len(activated))
+	for _, x := range activated {
+		a.spread[x.Node] = x
+	}
+	scored := graph.DefaultBlend.Rank(a.candidates, seeds, activated, hints)
+	r.answer.Ranked = a.ranked(scored, found)
+}
+
+// spread lets seeds activate what allow lets through.
+func (r *run) spread(ctx context.Context, seeds []graph.Seed, allow func(memory.Ordinal) bool) ([]graph.Activated, error) {
+	o := graph.Options{Allow: allow}
 	if r.Cue.Explain {
 		o.Paths = pathsShown
 	}
 	spread, err := r.Links.Spread(ctx, seeds, o)
-	if err != nil { // the time is over: likeness alone is still an answer
-		r.answer.Partial = true
-		return
-	}
-	a.name()
-	a.people = r.Known.PeopleIn(r.Cue.Text)
-	a.spread = make(map[memory.Ordinal]graph.Activated, len(spread.Activated))
-	for _, x := range spread.Activated {
-		a.spread[x.Node] = x
-	}
-	scored := graph.DefaultBlend.Rank(a.candidates, seeds, spread.Activated, a.hints)
-	r.answer.Ranked = a.ranked(scored, found)
+	return spread.Activated, err
 }
 
 type association struct {
@@ -75,6 +90,26 @@ type association struct {
 	named      map[memory.Ordinal]bool
 	people     *bitset.BitSet
 	spread     map[memory.Ordinal]graph.Activated
+	context    map[memory.Ordinal]float64 // how ready the cue's context makes it, to 1
+}
+
+func (a *association) allow(n memory.Ordinal) bool {
+	_, ok := a.slot(n)
+	return ok || a.Known.Carries(n)
+}
+
+// add makes a memory a candidate that needs no likeness, and has none: it is as unlike
+// as the least of the others.
+func (a *association) add(n memory.Ordinal) {
+	if _, ok := a.place[n]; ok {
+		return
+	}
+	least := 0.0
+	if len(a.candidates) > 0 {
+		least = a.candidates[len(a.candidates)-1].Score
+	}
+	a.place[n] = len(a.candidates)
+	a.candidates = append(a.candidates, graph.Candidate{Node: n, Score: least})
 }
 
 // slot is where a node stands, when the filter lets it through.
@@ -89,18 +124,12 @@ func (a *association) name() {
 	if a.Cue.Text == "" {
 		return
 	}
-	least := 0.0
-	if n := len(a.candidates); n > 0 {
-		least = a.candidates[n-1].Score
-	}
 	for _, n := range rules.NamedBy(a.Cue.Text, a.Known) {
 		if _, ok := a.slot(n); !ok {
 			continue
 		}
 		a.named[n] = true
-		if _, ok := a.place[n]; !ok {
-			a.candidates = append(a.candidates, graph.Candidate{Node: n, Score: least})
-		}
+		a.add(n)
 	}
 }
 
@@ -116,11 +145,18 @@ func (a *association) hints(n memory.Ordinal) graph.Hints {
 // ranked turns what the blend says into results; equal ones stay in the order of
 // their likeness.
 func (a *association) ranked(scored []graph.Scored, found []Ranked) []Ranked {
+	for i := range scored {
+		x := &scored[i]
+		if at, ok := a.place[x.Node]; ok && at >= len(found) { // of candidates without likeness alone, all are the best
+			x.Score, x.Likeness = x.Score-x.Likeness, 0
+		}
+		x.Score += a.timeOf(x.Node) + a.contextOf(x.Node)
+	}
 	place := func(x graph.Scored) int {
 		if i, ok := a.place[x.Node]; ok {
 			return i
 		}
-		return len(found)
+		return len(a.candidates)
 	}
 	slices.SortStableFunc(scored, func(x, y graph.Scored) int {
 		return cmp.Or(cmp.Compare(y.Score, x.Score), cmp.Compare(place(x), place(y)))
@@ -132,12 +168,12 @@ func (a *association) ranked(scored []graph.Scored, found []Ranked) []Ranked {
 			continue
 		}
 		one := Ranked{Slot: slot, Score: x.Score}
-		if i, ok := a.place[x.Node]; ok {
+		if i, ok := a.place[x.Node]; ok && i < len(found) {
 			one.Parts = scaled(found[i], x.Likeness)
 		} else if x.Likeness != 0 {
 			one.Parts = []Part{{Stage: "likeness", Value: x.Likeness}}
 		}
-		one.Parts = append(one.Parts, others(x)...)
+		one.Parts = append(append(one.Parts, others(x)...), a.beside(x.Node)...)
 		one.Paths = pathsOf(a.spread[x.Node])
 		out = append(out, one)
 	}

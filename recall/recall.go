@@ -32,6 +32,7 @@ import (
 	"github.com/engramdb/engram/facet"
 	"github.com/engramdb/engram/graph"
 	"github.com/engramdb/engram/memory"
+	"github.com/engramdb/engram/recall/when"
 	"github.com/engramdb/engram/text"
 )
 
@@ -54,6 +55,8 @@ type Question struct {
 	View  memory.LSN
 	Now   time.Time // of the clock: what has expired by then is not seen
 	Named []uint32  // live slots of Cue.IDs, in their order
+	Seen  time.Time // the moment and zone of words such as "yesterday"; zero: Now
+	Prime []Prime   // what the cue's context says
 	Limit int       // most results wanted; for a budget, more than Cue.Limit
 
 	Weights Weights // of the legs; the zero value means those of the mode
@@ -76,7 +79,7 @@ type Path struct {
 
 // Part is what one stage gave to a score.
 type Part struct {
-	Stage string // "text", "vector", "id", "time"
+	Stage string // "text", "vector", "id", "time", "context"; "links" and other parts of associate.go
 	Value float64
 	Note  string
 }
@@ -86,7 +89,8 @@ type Answer struct {
 	Ranked   []Ranked
 	Exact    bool // every vector that the filter lets through was compared
 	Compared int
-	Partial  bool // the time ran out; what is there is right but not all
+	Partial  bool        // the time ran out; what is there is right but not all
+	Times    []when.Span // what the cue's words about time were read as
 	Stages   []StageTime
 }
 
@@ -133,6 +137,7 @@ func Run(ctx context.Context, ix Indexes, q Question) (Answer, error) {
 		r.stage("text", r.byText)
 		r.stage("vector", func() { r.byVector(ctx) })
 		r.stage("fusion", r.fuse)
+		r.readTimes()
 		if r.associates() {
 			r.stage("links", func() { r.associate(ctx) })
 		}
@@ -150,6 +155,7 @@ type run struct {
 	query   text.Query
 	words   []text.Hit
 	near    []ann.Hit
+	timed   *bitset.BitSet // whose valid time the cue's words name; nil: they name none
 }
 
 func (r *run) stage(name string, f func()) {

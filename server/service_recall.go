@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -52,6 +53,13 @@ func cueOf(r *engramv1.Cue) (memory.Cue, error) {
 	if err := refuseLater(r); err != nil {
 		return c, err
 	}
+	for _, x := range r.Context {
+		c.Context = append(c.Context, memory.ContextItem{Text: x.GetText(), ID: memory.ID(x.GetId()), At: zeroable(x.GetAt())})
+	}
+	var err error
+	if c.Zone, err = zoneOf(r.Zone); err != nil {
+		return c, err
+	}
 	if l := r.Limit; l != nil {
 		if c.Limit = int(*l); c.Limit == 0 {
 			return c, memory.Invalid("limit_out_of_range", "limit", "limit is 0; it lies between 1 and %d", memory.MaxLimit)
@@ -78,8 +86,6 @@ func cueOf(r *engramv1.Cue) (memory.Cue, error) {
 // refuseLater refuses what nothing honours yet, rather than to swallow it.
 func refuseLater(r *engramv1.Cue) error {
 	switch {
-	case len(r.Context) > 0:
-		return memory.Unimplemented("context", "context is not built yet")
 	case r.AsOf != nil:
 		return memory.Unimplemented("as_of", "as_of is not built yet in a recall")
 	case r.MinConfidence != nil:
@@ -102,7 +108,22 @@ func explainOf(v *structpb.Value) (bool, error) {
 	return false, memory.Invalid("word_unknown", "explain", "explain can be false, true or \"replay\"")
 }
 
-var stageNames = []string{"links", "text", "vector", "widening"}
+// zoneOf reads a zone: a name such as Europe/Berlin, or an offset such as +02:00.
+func zoneOf(s string) (*time.Location, error) {
+	if s == "" {
+		return nil, nil
+	}
+	if t, err := time.Parse("-07:00", s); err == nil {
+		return t.Location(), nil
+	}
+	at, err := time.LoadLocation(s)
+	if err != nil || s == "Local" {
+		return nil, memory.Invalid("zone_unknown", "zone", "zone is %.64q, which is no known zone", s).Hinted("give a name such as Europe/Berlin, or an offset such as +02:00")
+	}
+	return at, nil
+}
+
+var stageNames = []string{"context", "links", "text", "time", "vector", "widening"}
 
 func stagesOf(on map[string]bool) (s memory.Stages, err error) {
 	for _, name := range sortedKeys(on) {
@@ -115,6 +136,10 @@ func stagesOf(on map[string]bool) (s memory.Stages, err error) {
 			s.NoLinks = !on[name]
 		case "widening":
 			s.NoWidening = !on[name]
+		case "time":
+			s.NoTime = !on[name]
+		case "context":
+			s.NoContext = !on[name]
 		default:
 			return s, memory.Invalid("word_unknown", "stages."+name, "stages.%s is not a stage of recall", name).
 				Hinted("%s", wirejson.DidYouMean(name, stageNames))
@@ -134,7 +159,18 @@ func recollectionPB(a *engram.Recollection, explain bool) *engramv1.RecallRespon
 	for _, t := range a.Took {
 		out.Took[t.Stage] = durationpb.New(t.Took)
 	}
+	for _, t := range a.Times {
+		out.Times = append(out.Times, &engramv1.TimeRead{Text: t.Text, From: openTimePB(t.From), To: openTimePB(t.To)})
+	}
 	return out
+}
+
+// openTimePB is the end of an interval; nil when it is open.
+func openTimePB(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
 }
 
 func resultPB(r *engram.Result, explain bool) *engramv1.RecallResult {

@@ -23,6 +23,7 @@ type hotpotLine struct {
 type pooled struct {
 	question string
 	gold     set
+	class    string // comparison: it names two of its gold titles; bridge: it does not
 }
 
 // Hotpot pools the contexts of all questions of HotpotQA into one space and
@@ -43,6 +44,7 @@ func Hotpot(ctx context.Context, e Engine, file string, rep *Report) error {
 		for _, k := range []int{2, 5, 10, 20} {
 			rep.Add(fmt.Sprintf("R@%d", k), q.gold.found(got, k))
 		}
+		rep.Add("R@5."+q.class, q.gold.found(got, 5))
 		all := 0.0
 		if q.gold.found(got, 5) == 1 {
 			all = 1
@@ -66,7 +68,8 @@ func readHotpot(file string) (docs []memory.Episode, questions []pooled, err err
 		if err := json.Unmarshal(lines.Bytes(), &x); err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", file, err)
 		}
-		q := pooled{question: x.Question, gold: set{}}
+		q := pooled{question: x.Question, gold: set{}, class: "bridge"}
+		named := map[string]bool{}
 		for _, c := range x.Contexts {
 			key := [2]string{c.Title, c.Text}
 			if _, ok := number[key]; !ok {
@@ -75,7 +78,11 @@ func readHotpot(file string) (docs []memory.Episode, questions []pooled, err err
 			}
 			if c.Gold {
 				q.gold[number[key]] = true
+				named[c.Title] = says(x.Question, c.Title)
 			}
+		}
+		if both(named) {
+			q.class = "comparison"
 		}
 		if len(q.gold) > 0 {
 			questions = append(questions, q)

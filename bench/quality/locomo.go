@@ -50,7 +50,7 @@ func Locomo(ctx context.Context, e Engine, file string, rep *Report) error {
 		if err := e.Remember(ctx, space, es); err != nil {
 			return err
 		}
-		if err := c.ask(ctx, e, space, half(n), es, rep); err != nil {
+		if err := c.ask(ctx, e, space, es, rep); err != nil {
 			return err
 		}
 	}
@@ -123,18 +123,7 @@ func (q question) evidence(words map[memory.ID]int) set {
 	return ev
 }
 
-// tunedOn is how many of the conversations, the first ones, weights may be tuned on.
-const tunedOn = 3
-
-// half names the part of the conversations that one belongs to.
-func half(n int) string {
-	if n < tunedOn {
-		return "1-3"
-	}
-	return "4-5"
-}
-
-func (c *conversation) ask(ctx context.Context, e Engine, space, half string, es []memory.Episode, rep *Report) error {
+func (c *conversation) ask(ctx context.Context, e Engine, space string, es []memory.Episode, rep *Report) error {
 	words := map[memory.ID]int{}
 	var now time.Time
 	for _, x := range es {
@@ -155,7 +144,9 @@ func (c *conversation) ask(ctx context.Context, e Engine, space, half string, es
 		for _, k := range []int{5, 10, 20} {
 			rep.Add(fmt.Sprintf("R@%d", k), ev.found(got, k))
 		}
-		rep.Add("R@10.conversations "+half, ev.found(got, 10))
+		for _, class := range q.classes(space, ev, now) {
+			rep.Add("R@10."+class, ev.found(got, 10))
+		}
 		if q.Category >= 1 && q.Category <= 4 {
 			rep.Add(fmt.Sprintf("R@10.cat%d", q.Category), ev.found(got, 10))
 		}

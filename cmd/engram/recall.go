@@ -7,10 +7,12 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	_ "time/tzdata" // zones, on machines that have none
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	engramv1 "github.com/engramdb/engram/proto/engram/v1"
 )
@@ -19,6 +21,8 @@ import (
 type recallFlags struct {
 	filter                   filterFlags
 	vector, mode, order, now string
+	zone                     string
+	context, contextIDs      []string
 	like, include, without   []string
 	limit, budget            int32
 	exact, explain           bool
@@ -67,7 +71,10 @@ func (f *recallFlags) add(c *cobra.Command) {
 	fs.BoolVar(&f.exact, "exact", false, "compare all vectors; --exact=false: never; left out: the engine chooses")
 	fs.StringVar(&f.now, "now", "", "moment to take as now")
 	fs.StringSliceVar(&f.include, "include", nil, "what else to bring: vector, links")
-	fs.StringSliceVar(&f.without, "without", nil, "stages to switch off: text, vector, links, widening")
+	fs.StringVar(&f.zone, "zone", "", "zone of words such as yesterday, as Europe/Berlin or +02:00; left out: this machine's")
+	fs.StringArrayVar(&f.context, "context", nil, "what was said before, the oldest first; it primes")
+	fs.StringSliceVar(&f.contextIDs, "context-id", nil, "what was meant before, by ids; it primes")
+	fs.StringSliceVar(&f.without, "without", nil, "stages to switch off: text, vector, links, widening, time, context")
 	fs.DurationVar(&f.timeout, "timeout", 0, "how long the answer may take")
 	notBoth(c, "limit", "budget")
 }
@@ -89,6 +96,7 @@ func (f *recallFlags) cue(c *cobra.Command, s *session, args []string) (*engramv
 	if cue.Now, err = stamp("now", f.now); err != nil {
 		return nil, err
 	}
+	f.addContext(cue)
 	if given("limit") {
 		cue.Limit = &f.limit
 	}
@@ -111,6 +119,33 @@ func (f *recallFlags) cue(c *cobra.Command, s *session, args []string) (*engramv
 		cue.Stages[stage] = false
 	}
 	return cue, nil
+}
+
+// addContext adds what was before, and the zone of who types.
+func (f *recallFlags) addContext(cue *engramv1.Cue) {
+	cue.Zone = f.zone
+	if cue.Zone == "" && cue.Text != "" {
+		cue.Zone = time.Now().Format("-07:00")
+	}
+	for _, text := range f.context {
+		cue.Context = append(cue.Context, &engramv1.ContextItem{Text: text})
+	}
+	for _, id := range f.contextIDs {
+		cue.Context = append(cue.Context, &engramv1.ContextItem{Id: id})
+	}
+}
+
+// printTimes says what words about time were read as.
+func printTimes(s *session, times []*engramv1.TimeRead) {
+	end := func(t *timestamppb.Timestamp) string {
+		if t == nil {
+			return "..."
+		}
+		return t.AsTime().Local().Format("2006-01-02 15:04")
+	}
+	for _, t := range times {
+		fmt.Fprintf(s.out, "%q is read as %s to %s\n", t.GetText(), end(t.GetFrom()), end(t.GetTo()))
+	}
 }
 
 // textWidth is how much of a text a table shows.
@@ -136,6 +171,9 @@ func printRecall(s *session, a *engramv1.RecallResponse) error {
 	}
 	if err := t.print(s.out); err != nil {
 		return err
+	}
+	if a.GetResults()[0].GetWhy() != nil {
+		printTimes(s, a.GetTimes())
 	}
 	if a.GetPartial() {
 		_, err := fmt.Fprintln(s.out, "(the time ran out before all was looked at)")

@@ -79,12 +79,16 @@ type Cue struct {
 	Explain *structpb.Value `protobuf:"bytes,23,opt,name=explain,proto3" json:"explain,omitempty"`
 	// vector, links.
 	Include []string `protobuf:"bytes,24,rep,name=include,proto3" json:"include,omitempty"`
-	// Stages of recall, each on unless set to false: text, vector, links, widening.
+	// Stages of recall, each on unless set to false: text, vector, links, widening,
+	// time, context.
 	Stages map[string]bool `protobuf:"bytes,25,rep,name=stages,proto3" json:"stages,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	// How long the answer may take.
 	Timeout *durationpb.Duration `protobuf:"bytes,26,opt,name=timeout,proto3" json:"timeout,omitempty"`
 	// The spaces to recall from, for POST /v1/recall alone.
-	Spaces        []string `protobuf:"bytes,27,rep,name=spaces,proto3" json:"spaces,omitempty"`
+	Spaces []string `protobuf:"bytes,27,rep,name=spaces,proto3" json:"spaces,omitempty"`
+	// The zone of words such as "yesterday": "Europe/Berlin", or "+02:00"; UTC when
+	// left out.
+	Zone          string `protobuf:"bytes,28,opt,name=zone,proto3" json:"zone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -308,14 +312,22 @@ func (x *Cue) GetSpaces() []string {
 	return nil
 }
 
-// An earlier cue.
+func (x *Cue) GetZone() string {
+	if x != nil {
+		return x.Zone
+	}
+	return ""
+}
+
+// An earlier cue. It primes: what it wakes is a little more ready to come back, the
+// less the longer ago it was.
 type ContextItem struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What was said. Give this or id.
 	Text string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
 	// The node that was meant.
 	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
-	// When.
+	// When; just now when left out.
 	At            *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=at,proto3" json:"at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -537,6 +549,134 @@ func (x *RecallRequest) GetCue() *Cue {
 	return nil
 }
 
+// Words of a cue about time, and what they were read as.
+type TimeRead struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The words.
+	Text string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	// The beginning; left out when it is open.
+	From *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	// The end, excluded; left out when it is open.
+	To            *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TimeRead) Reset() {
+	*x = TimeRead{}
+	mi := &file_engram_v1_recall_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TimeRead) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TimeRead) ProtoMessage() {}
+
+func (x *TimeRead) ProtoReflect() protoreflect.Message {
+	mi := &file_engram_v1_recall_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TimeRead.ProtoReflect.Descriptor instead.
+func (*TimeRead) Descriptor() ([]byte, []int) {
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *TimeRead) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *TimeRead) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *TimeRead) GetTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+// How familiar a cue is.
+type Recognition struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Yes or no: whether familiarity is at least the threshold.
+	Familiar bool `protobuf:"varint,1,opt,name=familiar,proto3" json:"familiar,omitempty"`
+	// 0 to 1: how like the cue the best match is. It is no probability.
+	Familiarity float64 `protobuf:"fixed64,2,opt,name=familiarity,proto3" json:"familiarity,omitempty"`
+	// From where on something is familiar.
+	Threshold     float64 `protobuf:"fixed64,3,opt,name=threshold,proto3" json:"threshold,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Recognition) Reset() {
+	*x = Recognition{}
+	mi := &file_engram_v1_recall_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Recognition) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Recognition) ProtoMessage() {}
+
+func (x *Recognition) ProtoReflect() protoreflect.Message {
+	mi := &file_engram_v1_recall_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Recognition.ProtoReflect.Descriptor instead.
+func (*Recognition) Descriptor() ([]byte, []int) {
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Recognition) GetFamiliar() bool {
+	if x != nil {
+		return x.Familiar
+	}
+	return false
+}
+
+func (x *Recognition) GetFamiliarity() float64 {
+	if x != nil {
+		return x.Familiarity
+	}
+	return 0
+}
+
+func (x *Recognition) GetThreshold() float64 {
+	if x != nil {
+		return x.Threshold
+	}
+	return 0
+}
+
 // What came to mind.
 type RecallResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -560,14 +700,22 @@ type RecallResponse struct {
 	Receipt string `protobuf:"bytes,9,opt,name=receipt,proto3" json:"receipt,omitempty"`
 	// What the answer had to do without, such as "vector": the space's model did not
 	// give the cue's vector in time, and the cue was recalled by its words.
-	Without       []string `protobuf:"bytes,15,rep,name=without,proto3" json:"without,omitempty"`
+	Without []string `protobuf:"bytes,15,rep,name=without,proto3" json:"without,omitempty"`
+	// What the cue's words about time were read as.
+	Times []*TimeRead `protobuf:"bytes,10,rep,name=times,proto3" json:"times,omitempty"`
+	// With mode recognise.
+	Recognition *Recognition `protobuf:"bytes,11,opt,name=recognition,proto3" json:"recognition,omitempty"`
+	// The state that was read of each space, when there were several.
+	Lsns map[string]uint64 `protobuf:"bytes,12,rep,name=lsns,proto3" json:"lsns,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// The spaces that gave no answer in time; partial is true then.
+	Missing       []string `protobuf:"bytes,13,rep,name=missing,proto3" json:"missing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RecallResponse) Reset() {
 	*x = RecallResponse{}
-	mi := &file_engram_v1_recall_proto_msgTypes[5]
+	mi := &file_engram_v1_recall_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -579,7 +727,7 @@ func (x *RecallResponse) String() string {
 func (*RecallResponse) ProtoMessage() {}
 
 func (x *RecallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[5]
+	mi := &file_engram_v1_recall_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -592,7 +740,7 @@ func (x *RecallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecallResponse.ProtoReflect.Descriptor instead.
 func (*RecallResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{5}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RecallResponse) GetResults() []*RecallResult {
@@ -665,6 +813,34 @@ func (x *RecallResponse) GetWithout() []string {
 	return nil
 }
 
+func (x *RecallResponse) GetTimes() []*TimeRead {
+	if x != nil {
+		return x.Times
+	}
+	return nil
+}
+
+func (x *RecallResponse) GetRecognition() *Recognition {
+	if x != nil {
+		return x.Recognition
+	}
+	return nil
+}
+
+func (x *RecallResponse) GetLsns() map[string]uint64 {
+	if x != nil {
+		return x.Lsns
+	}
+	return nil
+}
+
+func (x *RecallResponse) GetMissing() []string {
+	if x != nil {
+		return x.Missing
+	}
+	return nil
+}
+
 // One memory that came to mind.
 type RecallResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -677,14 +853,16 @@ type RecallResult struct {
 	// episodic, semantic, both or completed.
 	Origin string `protobuf:"bytes,4,opt,name=origin,proto3" json:"origin,omitempty"`
 	// Only with explain.
-	Why           *Why `protobuf:"bytes,5,opt,name=why,proto3" json:"why,omitempty"`
+	Why *Why `protobuf:"bytes,5,opt,name=why,proto3" json:"why,omitempty"`
+	// The space that it is of, when there were several.
+	Space         string `protobuf:"bytes,6,opt,name=space,proto3" json:"space,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RecallResult) Reset() {
 	*x = RecallResult{}
-	mi := &file_engram_v1_recall_proto_msgTypes[6]
+	mi := &file_engram_v1_recall_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -696,7 +874,7 @@ func (x *RecallResult) String() string {
 func (*RecallResult) ProtoMessage() {}
 
 func (x *RecallResult) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[6]
+	mi := &file_engram_v1_recall_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -709,7 +887,7 @@ func (x *RecallResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecallResult.ProtoReflect.Descriptor instead.
 func (*RecallResult) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{6}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RecallResult) GetMemory() *Memory {
@@ -747,6 +925,13 @@ func (x *RecallResult) GetWhy() *Why {
 	return nil
 }
 
+func (x *RecallResult) GetSpace() string {
+	if x != nil {
+		return x.Space
+	}
+	return ""
+}
+
 // How sure an answer is: a probability and its interval.
 type Confidence struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -762,7 +947,7 @@ type Confidence struct {
 
 func (x *Confidence) Reset() {
 	*x = Confidence{}
-	mi := &file_engram_v1_recall_proto_msgTypes[7]
+	mi := &file_engram_v1_recall_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -774,7 +959,7 @@ func (x *Confidence) String() string {
 func (*Confidence) ProtoMessage() {}
 
 func (x *Confidence) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[7]
+	mi := &file_engram_v1_recall_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -787,7 +972,7 @@ func (x *Confidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Confidence.ProtoReflect.Descriptor instead.
 func (*Confidence) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{7}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Confidence) GetValue() float64 {
@@ -824,7 +1009,7 @@ type Why struct {
 
 func (x *Why) Reset() {
 	*x = Why{}
-	mi := &file_engram_v1_recall_proto_msgTypes[8]
+	mi := &file_engram_v1_recall_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -836,7 +1021,7 @@ func (x *Why) String() string {
 func (*Why) ProtoMessage() {}
 
 func (x *Why) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[8]
+	mi := &file_engram_v1_recall_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -849,7 +1034,7 @@ func (x *Why) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Why.ProtoReflect.Descriptor instead.
 func (*Why) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{8}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Why) GetParts() []*WhyPart {
@@ -881,7 +1066,7 @@ type WhyPart struct {
 
 func (x *WhyPart) Reset() {
 	*x = WhyPart{}
-	mi := &file_engram_v1_recall_proto_msgTypes[9]
+	mi := &file_engram_v1_recall_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -893,7 +1078,7 @@ func (x *WhyPart) String() string {
 func (*WhyPart) ProtoMessage() {}
 
 func (x *WhyPart) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[9]
+	mi := &file_engram_v1_recall_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -906,7 +1091,7 @@ func (x *WhyPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyPart.ProtoReflect.Descriptor instead.
 func (*WhyPart) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{9}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *WhyPart) GetStage() string {
@@ -945,7 +1130,7 @@ type WhyPath struct {
 
 func (x *WhyPath) Reset() {
 	*x = WhyPath{}
-	mi := &file_engram_v1_recall_proto_msgTypes[10]
+	mi := &file_engram_v1_recall_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -957,7 +1142,7 @@ func (x *WhyPath) String() string {
 func (*WhyPath) ProtoMessage() {}
 
 func (x *WhyPath) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[10]
+	mi := &file_engram_v1_recall_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -970,7 +1155,7 @@ func (x *WhyPath) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyPath.ProtoReflect.Descriptor instead.
 func (*WhyPath) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{10}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *WhyPath) GetIds() []string {
@@ -1007,7 +1192,7 @@ type ReplayRecallRequest struct {
 
 func (x *ReplayRecallRequest) Reset() {
 	*x = ReplayRecallRequest{}
-	mi := &file_engram_v1_recall_proto_msgTypes[11]
+	mi := &file_engram_v1_recall_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1019,7 +1204,7 @@ func (x *ReplayRecallRequest) String() string {
 func (*ReplayRecallRequest) ProtoMessage() {}
 
 func (x *ReplayRecallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[11]
+	mi := &file_engram_v1_recall_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1032,7 +1217,7 @@ func (x *ReplayRecallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayRecallRequest.ProtoReflect.Descriptor instead.
 func (*ReplayRecallRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{11}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ReplayRecallRequest) GetSpace() string {
@@ -1068,7 +1253,7 @@ type FeedbackRequest struct {
 
 func (x *FeedbackRequest) Reset() {
 	*x = FeedbackRequest{}
-	mi := &file_engram_v1_recall_proto_msgTypes[12]
+	mi := &file_engram_v1_recall_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1080,7 +1265,7 @@ func (x *FeedbackRequest) String() string {
 func (*FeedbackRequest) ProtoMessage() {}
 
 func (x *FeedbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[12]
+	mi := &file_engram_v1_recall_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1093,7 +1278,7 @@ func (x *FeedbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeedbackRequest.ProtoReflect.Descriptor instead.
 func (*FeedbackRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{12}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *FeedbackRequest) GetRecallId() string {
@@ -1142,7 +1327,7 @@ type FeedbackResponse struct {
 
 func (x *FeedbackResponse) Reset() {
 	*x = FeedbackResponse{}
-	mi := &file_engram_v1_recall_proto_msgTypes[13]
+	mi := &file_engram_v1_recall_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1154,7 +1339,7 @@ func (x *FeedbackResponse) String() string {
 func (*FeedbackResponse) ProtoMessage() {}
 
 func (x *FeedbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[13]
+	mi := &file_engram_v1_recall_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1167,7 +1352,7 @@ func (x *FeedbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeedbackResponse.ProtoReflect.Descriptor instead.
 func (*FeedbackResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{13}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *FeedbackResponse) GetLsn() uint64 {
@@ -1185,14 +1370,18 @@ type RecogniseRequest struct {
 	// In words.
 	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
 	// As a vector.
-	Vector        []float32 `protobuf:"fixed32,3,rep,packed,name=vector,proto3" json:"vector,omitempty"`
+	Vector []float32 `protobuf:"fixed32,3,rep,packed,name=vector,proto3" json:"vector,omitempty"`
+	// How many of the nearest to show: 3 when left out.
+	Limit *int32 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// Say the parts of each.
+	Explain       bool `protobuf:"varint,5,opt,name=explain,proto3" json:"explain,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RecogniseRequest) Reset() {
 	*x = RecogniseRequest{}
-	mi := &file_engram_v1_recall_proto_msgTypes[14]
+	mi := &file_engram_v1_recall_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1204,7 +1393,7 @@ func (x *RecogniseRequest) String() string {
 func (*RecogniseRequest) ProtoMessage() {}
 
 func (x *RecogniseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[14]
+	mi := &file_engram_v1_recall_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1217,7 +1406,7 @@ func (x *RecogniseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecogniseRequest.ProtoReflect.Descriptor instead.
 func (*RecogniseRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{14}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RecogniseRequest) GetSpace() string {
@@ -1241,24 +1430,42 @@ func (x *RecogniseRequest) GetVector() []float32 {
 	return nil
 }
 
+func (x *RecogniseRequest) GetLimit() int32 {
+	if x != nil && x.Limit != nil {
+		return *x.Limit
+	}
+	return 0
+}
+
+func (x *RecogniseRequest) GetExplain() bool {
+	if x != nil {
+		return x.Explain
+	}
+	return false
+}
+
 // Whether it is familiar.
 type RecogniseResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Yes or no.
 	Familiar bool `protobuf:"varint,1,opt,name=familiar,proto3" json:"familiar,omitempty"`
-	// How sure that is.
+	// How sure that is. Left out until it is calibrated.
 	Confidence *Confidence `protobuf:"bytes,2,opt,name=confidence,proto3" json:"confidence,omitempty"`
 	// The nearest that is known.
 	Results []*RecallResult `protobuf:"bytes,3,rep,name=results,proto3" json:"results,omitempty"`
 	// The state that was read.
-	Lsn           uint64 `protobuf:"varint,4,opt,name=lsn,proto3" json:"lsn,omitempty"`
+	Lsn uint64 `protobuf:"varint,4,opt,name=lsn,proto3" json:"lsn,omitempty"`
+	// 0 to 1: how like the cue the best match is. It is no probability.
+	Familiarity float64 `protobuf:"fixed64,5,opt,name=familiarity,proto3" json:"familiarity,omitempty"`
+	// From where on something is familiar.
+	Threshold     float64 `protobuf:"fixed64,6,opt,name=threshold,proto3" json:"threshold,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RecogniseResponse) Reset() {
 	*x = RecogniseResponse{}
-	mi := &file_engram_v1_recall_proto_msgTypes[15]
+	mi := &file_engram_v1_recall_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1270,7 +1477,7 @@ func (x *RecogniseResponse) String() string {
 func (*RecogniseResponse) ProtoMessage() {}
 
 func (x *RecogniseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[15]
+	mi := &file_engram_v1_recall_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1283,7 +1490,7 @@ func (x *RecogniseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecogniseResponse.ProtoReflect.Descriptor instead.
 func (*RecogniseResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{15}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RecogniseResponse) GetFamiliar() bool {
@@ -1314,6 +1521,20 @@ func (x *RecogniseResponse) GetLsn() uint64 {
 	return 0
 }
 
+func (x *RecogniseResponse) GetFamiliarity() float64 {
+	if x != nil {
+		return x.Familiarity
+	}
+	return 0
+}
+
+func (x *RecogniseResponse) GetThreshold() float64 {
+	if x != nil {
+		return x.Threshold
+	}
+	return 0
+}
+
 // Rebuilds a whole memory from a part.
 type CompleteRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1329,7 +1550,7 @@ type CompleteRequest struct {
 
 func (x *CompleteRequest) Reset() {
 	*x = CompleteRequest{}
-	mi := &file_engram_v1_recall_proto_msgTypes[16]
+	mi := &file_engram_v1_recall_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1341,7 +1562,7 @@ func (x *CompleteRequest) String() string {
 func (*CompleteRequest) ProtoMessage() {}
 
 func (x *CompleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[16]
+	mi := &file_engram_v1_recall_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1354,7 +1575,7 @@ func (x *CompleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteRequest.ProtoReflect.Descriptor instead.
 func (*CompleteRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{16}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CompleteRequest) GetSpace() string {
@@ -1391,7 +1612,7 @@ type CompleteResponse struct {
 
 func (x *CompleteResponse) Reset() {
 	*x = CompleteResponse{}
-	mi := &file_engram_v1_recall_proto_msgTypes[17]
+	mi := &file_engram_v1_recall_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1403,7 +1624,7 @@ func (x *CompleteResponse) String() string {
 func (*CompleteResponse) ProtoMessage() {}
 
 func (x *CompleteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[17]
+	mi := &file_engram_v1_recall_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1416,7 +1637,7 @@ func (x *CompleteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteResponse.ProtoReflect.Descriptor instead.
 func (*CompleteResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{17}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CompleteResponse) GetResults() []*RecallResult {
@@ -1446,7 +1667,7 @@ type ConsolidateRequest struct {
 
 func (x *ConsolidateRequest) Reset() {
 	*x = ConsolidateRequest{}
-	mi := &file_engram_v1_recall_proto_msgTypes[18]
+	mi := &file_engram_v1_recall_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1458,7 +1679,7 @@ func (x *ConsolidateRequest) String() string {
 func (*ConsolidateRequest) ProtoMessage() {}
 
 func (x *ConsolidateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[18]
+	mi := &file_engram_v1_recall_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1471,7 +1692,7 @@ func (x *ConsolidateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsolidateRequest.ProtoReflect.Descriptor instead.
 func (*ConsolidateRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{18}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ConsolidateRequest) GetSpace() string {
@@ -1503,7 +1724,7 @@ type ConsolidateResponse struct {
 
 func (x *ConsolidateResponse) Reset() {
 	*x = ConsolidateResponse{}
-	mi := &file_engram_v1_recall_proto_msgTypes[19]
+	mi := &file_engram_v1_recall_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1515,7 +1736,7 @@ func (x *ConsolidateResponse) String() string {
 func (*ConsolidateResponse) ProtoMessage() {}
 
 func (x *ConsolidateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[19]
+	mi := &file_engram_v1_recall_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1528,7 +1749,7 @@ func (x *ConsolidateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsolidateResponse.ProtoReflect.Descriptor instead.
 func (*ConsolidateResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{19}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ConsolidateResponse) GetPlans() []*Plan {
@@ -1571,7 +1792,7 @@ type Plan struct {
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_engram_v1_recall_proto_msgTypes[20]
+	mi := &file_engram_v1_recall_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1583,7 +1804,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[20]
+	mi := &file_engram_v1_recall_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1596,7 +1817,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{20}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Plan) GetId() string {
@@ -1649,7 +1870,7 @@ type ListPlansRequest struct {
 
 func (x *ListPlansRequest) Reset() {
 	*x = ListPlansRequest{}
-	mi := &file_engram_v1_recall_proto_msgTypes[21]
+	mi := &file_engram_v1_recall_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1661,7 +1882,7 @@ func (x *ListPlansRequest) String() string {
 func (*ListPlansRequest) ProtoMessage() {}
 
 func (x *ListPlansRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[21]
+	mi := &file_engram_v1_recall_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1674,7 +1895,7 @@ func (x *ListPlansRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPlansRequest.ProtoReflect.Descriptor instead.
 func (*ListPlansRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{21}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListPlansRequest) GetSpace() string {
@@ -1711,7 +1932,7 @@ type ListPlansResponse struct {
 
 func (x *ListPlansResponse) Reset() {
 	*x = ListPlansResponse{}
-	mi := &file_engram_v1_recall_proto_msgTypes[22]
+	mi := &file_engram_v1_recall_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1723,7 +1944,7 @@ func (x *ListPlansResponse) String() string {
 func (*ListPlansResponse) ProtoMessage() {}
 
 func (x *ListPlansResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[22]
+	mi := &file_engram_v1_recall_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1736,7 +1957,7 @@ func (x *ListPlansResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPlansResponse.ProtoReflect.Descriptor instead.
 func (*ListPlansResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{22}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListPlansResponse) GetPlans() []*Plan {
@@ -1766,7 +1987,7 @@ type RevertPlanRequest struct {
 
 func (x *RevertPlanRequest) Reset() {
 	*x = RevertPlanRequest{}
-	mi := &file_engram_v1_recall_proto_msgTypes[23]
+	mi := &file_engram_v1_recall_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1778,7 +1999,7 @@ func (x *RevertPlanRequest) String() string {
 func (*RevertPlanRequest) ProtoMessage() {}
 
 func (x *RevertPlanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[23]
+	mi := &file_engram_v1_recall_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1791,7 +2012,7 @@ func (x *RevertPlanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevertPlanRequest.ProtoReflect.Descriptor instead.
 func (*RevertPlanRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{23}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RevertPlanRequest) GetSpace() string {
@@ -1819,7 +2040,7 @@ type RevertPlanResponse struct {
 
 func (x *RevertPlanResponse) Reset() {
 	*x = RevertPlanResponse{}
-	mi := &file_engram_v1_recall_proto_msgTypes[24]
+	mi := &file_engram_v1_recall_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1831,7 +2052,7 @@ func (x *RevertPlanResponse) String() string {
 func (*RevertPlanResponse) ProtoMessage() {}
 
 func (x *RevertPlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[24]
+	mi := &file_engram_v1_recall_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1844,7 +2065,7 @@ func (x *RevertPlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevertPlanResponse.ProtoReflect.Descriptor instead.
 func (*RevertPlanResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{24}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RevertPlanResponse) GetLsn() uint64 {
@@ -1877,7 +2098,7 @@ type Concept struct {
 
 func (x *Concept) Reset() {
 	*x = Concept{}
-	mi := &file_engram_v1_recall_proto_msgTypes[25]
+	mi := &file_engram_v1_recall_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1889,7 +2110,7 @@ func (x *Concept) String() string {
 func (*Concept) ProtoMessage() {}
 
 func (x *Concept) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[25]
+	mi := &file_engram_v1_recall_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1902,7 +2123,7 @@ func (x *Concept) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Concept.ProtoReflect.Descriptor instead.
 func (*Concept) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{25}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Concept) GetId() string {
@@ -1967,7 +2188,7 @@ type ConceptMember struct {
 
 func (x *ConceptMember) Reset() {
 	*x = ConceptMember{}
-	mi := &file_engram_v1_recall_proto_msgTypes[26]
+	mi := &file_engram_v1_recall_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1979,7 +2200,7 @@ func (x *ConceptMember) String() string {
 func (*ConceptMember) ProtoMessage() {}
 
 func (x *ConceptMember) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[26]
+	mi := &file_engram_v1_recall_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1992,7 +2213,7 @@ func (x *ConceptMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConceptMember.ProtoReflect.Descriptor instead.
 func (*ConceptMember) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{26}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ConceptMember) GetId() string {
@@ -2024,7 +2245,7 @@ type ListConceptsRequest struct {
 
 func (x *ListConceptsRequest) Reset() {
 	*x = ListConceptsRequest{}
-	mi := &file_engram_v1_recall_proto_msgTypes[27]
+	mi := &file_engram_v1_recall_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2036,7 +2257,7 @@ func (x *ListConceptsRequest) String() string {
 func (*ListConceptsRequest) ProtoMessage() {}
 
 func (x *ListConceptsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[27]
+	mi := &file_engram_v1_recall_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2049,7 +2270,7 @@ func (x *ListConceptsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConceptsRequest.ProtoReflect.Descriptor instead.
 func (*ListConceptsRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{27}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListConceptsRequest) GetSpace() string {
@@ -2086,7 +2307,7 @@ type ListConceptsResponse struct {
 
 func (x *ListConceptsResponse) Reset() {
 	*x = ListConceptsResponse{}
-	mi := &file_engram_v1_recall_proto_msgTypes[28]
+	mi := &file_engram_v1_recall_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2098,7 +2319,7 @@ func (x *ListConceptsResponse) String() string {
 func (*ListConceptsResponse) ProtoMessage() {}
 
 func (x *ListConceptsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[28]
+	mi := &file_engram_v1_recall_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2111,7 +2332,7 @@ func (x *ListConceptsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConceptsResponse.ProtoReflect.Descriptor instead.
 func (*ListConceptsResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{28}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListConceptsResponse) GetConcepts() []*Concept {
@@ -2141,7 +2362,7 @@ type GetConceptRequest struct {
 
 func (x *GetConceptRequest) Reset() {
 	*x = GetConceptRequest{}
-	mi := &file_engram_v1_recall_proto_msgTypes[29]
+	mi := &file_engram_v1_recall_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2153,7 +2374,7 @@ func (x *GetConceptRequest) String() string {
 func (*GetConceptRequest) ProtoMessage() {}
 
 func (x *GetConceptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[29]
+	mi := &file_engram_v1_recall_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2166,7 +2387,7 @@ func (x *GetConceptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConceptRequest.ProtoReflect.Descriptor instead.
 func (*GetConceptRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{29}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GetConceptRequest) GetSpace() string {
@@ -2187,7 +2408,7 @@ var File_engram_v1_recall_proto protoreflect.FileDescriptor
 
 const file_engram_v1_recall_proto_rawDesc = "" +
 	"\n" +
-	"\x16engram/v1/recall.proto\x12\tengram.v1\x1a\x16engram/v1/common.proto\x1a\x16engram/v1/memory.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\b\n" +
+	"\x16engram/v1/recall.proto\x12\tengram.v1\x1a\x16engram/v1/common.proto\x1a\x16engram/v1/memory.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x96\b\n" +
 	"\x03Cue\x12\x14\n" +
 	"\x05kinds\x18\x01 \x03(\tR\x05kinds\x12\x12\n" +
 	"\x04tags\x18\x02 \x03(\tR\x04tags\x12\x19\n" +
@@ -2216,7 +2437,8 @@ const file_engram_v1_recall_proto_rawDesc = "" +
 	"\ainclude\x18\x18 \x03(\tR\ainclude\x122\n" +
 	"\x06stages\x18\x19 \x03(\v2\x1a.engram.v1.Cue.StagesEntryR\x06stages\x123\n" +
 	"\atimeout\x18\x1a \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x16\n" +
-	"\x06spaces\x18\x1b \x03(\tR\x06spaces\x1a9\n" +
+	"\x06spaces\x18\x1b \x03(\tR\x06spaces\x12\x12\n" +
+	"\x04zone\x18\x1c \x01(\tR\x04zone\x1a9\n" +
 	"\vStagesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\bR\x05value:\x028\x01B\b\n" +
@@ -2235,7 +2457,15 @@ const file_engram_v1_recall_proto_rawDesc = "" +
 	"\ttokenizer\x18\x02 \x01(\tR\ttokenizer\"G\n" +
 	"\rRecallRequest\x12\x14\n" +
 	"\x05space\x18\x01 \x01(\tR\x05space\x12 \n" +
-	"\x03cue\x18\x02 \x01(\v2\x0e.engram.v1.CueR\x03cue\"\xad\x03\n" +
+	"\x03cue\x18\x02 \x01(\v2\x0e.engram.v1.CueR\x03cue\"z\n" +
+	"\bTimeRead\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\x12.\n" +
+	"\x04from\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
+	"\x02to\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02to\"i\n" +
+	"\vRecognition\x12\x1a\n" +
+	"\bfamiliar\x18\x01 \x01(\bR\bfamiliar\x12 \n" +
+	"\vfamiliarity\x18\x02 \x01(\x01R\vfamiliarity\x12\x1c\n" +
+	"\tthreshold\x18\x03 \x01(\x01R\tthreshold\"\x9e\x05\n" +
 	"\x0eRecallResponse\x121\n" +
 	"\aresults\x18\x01 \x03(\v2\x17.engram.v1.RecallResultR\aresults\x12\x1b\n" +
 	"\trecall_id\x18\x02 \x01(\tR\brecallId\x12\x10\n" +
@@ -2246,10 +2476,18 @@ const file_engram_v1_recall_proto_rawDesc = "" +
 	"\apartial\x18\a \x01(\bR\apartial\x127\n" +
 	"\x04took\x18\b \x03(\v2#.engram.v1.RecallResponse.TookEntryR\x04took\x12\x18\n" +
 	"\areceipt\x18\t \x01(\tR\areceipt\x12\x18\n" +
-	"\awithout\x18\x0f \x03(\tR\awithout\x1aR\n" +
+	"\awithout\x18\x0f \x03(\tR\awithout\x12)\n" +
+	"\x05times\x18\n" +
+	" \x03(\v2\x13.engram.v1.TimeReadR\x05times\x128\n" +
+	"\vrecognition\x18\v \x01(\v2\x16.engram.v1.RecognitionR\vrecognition\x127\n" +
+	"\x04lsns\x18\f \x03(\v2#.engram.v1.RecallResponse.LsnsEntryR\x04lsns\x12\x18\n" +
+	"\amissing\x18\r \x03(\tR\amissing\x1aR\n" +
 	"\tTookEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12/\n" +
-	"\x05value\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05value:\x028\x01\"\xc0\x01\n" +
+	"\x05value\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05value:\x028\x01\x1a7\n" +
+	"\tLsnsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xd6\x01\n" +
 	"\fRecallResult\x12)\n" +
 	"\x06memory\x18\x01 \x01(\v2\x11.engram.v1.MemoryR\x06memory\x12\x14\n" +
 	"\x05score\x18\x02 \x01(\x01R\x05score\x125\n" +
@@ -2257,7 +2495,8 @@ const file_engram_v1_recall_proto_rawDesc = "" +
 	"confidence\x18\x03 \x01(\v2\x15.engram.v1.ConfidenceR\n" +
 	"confidence\x12\x16\n" +
 	"\x06origin\x18\x04 \x01(\tR\x06origin\x12 \n" +
-	"\x03why\x18\x05 \x01(\v2\x0e.engram.v1.WhyR\x03why\"H\n" +
+	"\x03why\x18\x05 \x01(\v2\x0e.engram.v1.WhyR\x03why\x12\x14\n" +
+	"\x05space\x18\x06 \x01(\tR\x05space\"H\n" +
 	"\n" +
 	"Confidence\x12\x14\n" +
 	"\x05value\x18\x01 \x01(\x01R\x05value\x12\x10\n" +
@@ -2286,18 +2525,23 @@ const file_engram_v1_recall_proto_rawDesc = "" +
 	"\x05wrong\x18\x04 \x03(\tR\x05wrong\x12\x14\n" +
 	"\x05space\x18\x05 \x01(\tR\x05space\"$\n" +
 	"\x10FeedbackResponse\x12\x10\n" +
-	"\x03lsn\x18\x01 \x01(\x04R\x03lsn\"T\n" +
+	"\x03lsn\x18\x01 \x01(\x04R\x03lsn\"\x93\x01\n" +
 	"\x10RecogniseRequest\x12\x14\n" +
 	"\x05space\x18\x01 \x01(\tR\x05space\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x16\n" +
-	"\x06vector\x18\x03 \x03(\x02R\x06vector\"\xab\x01\n" +
+	"\x06vector\x18\x03 \x03(\x02R\x06vector\x12\x19\n" +
+	"\x05limit\x18\x04 \x01(\x05H\x00R\x05limit\x88\x01\x01\x12\x18\n" +
+	"\aexplain\x18\x05 \x01(\bR\aexplainB\b\n" +
+	"\x06_limit\"\xeb\x01\n" +
 	"\x11RecogniseResponse\x12\x1a\n" +
 	"\bfamiliar\x18\x01 \x01(\bR\bfamiliar\x125\n" +
 	"\n" +
 	"confidence\x18\x02 \x01(\v2\x15.engram.v1.ConfidenceR\n" +
 	"confidence\x121\n" +
 	"\aresults\x18\x03 \x03(\v2\x17.engram.v1.RecallResultR\aresults\x12\x10\n" +
-	"\x03lsn\x18\x04 \x01(\x04R\x03lsn\"~\n" +
+	"\x03lsn\x18\x04 \x01(\x04R\x03lsn\x12 \n" +
+	"\vfamiliarity\x18\x05 \x01(\x01R\vfamiliarity\x12\x1c\n" +
+	"\tthreshold\x18\x06 \x01(\x01R\tthreshold\"~\n" +
 	"\x0fCompleteRequest\x12\x14\n" +
 	"\x05space\x18\x01 \x01(\tR\x05space\x120\n" +
 	"\apartial\x18\x02 \x01(\v2\x16.engram.v1.MemoryInputR\apartial\x12\x19\n" +
@@ -2371,90 +2615,98 @@ func file_engram_v1_recall_proto_rawDescGZIP() []byte {
 	return file_engram_v1_recall_proto_rawDescData
 }
 
-var file_engram_v1_recall_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_engram_v1_recall_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_engram_v1_recall_proto_goTypes = []any{
 	(*Cue)(nil),                   // 0: engram.v1.Cue
 	(*ContextItem)(nil),           // 1: engram.v1.ContextItem
 	(*AsOf)(nil),                  // 2: engram.v1.AsOf
 	(*Budget)(nil),                // 3: engram.v1.Budget
 	(*RecallRequest)(nil),         // 4: engram.v1.RecallRequest
-	(*RecallResponse)(nil),        // 5: engram.v1.RecallResponse
-	(*RecallResult)(nil),          // 6: engram.v1.RecallResult
-	(*Confidence)(nil),            // 7: engram.v1.Confidence
-	(*Why)(nil),                   // 8: engram.v1.Why
-	(*WhyPart)(nil),               // 9: engram.v1.WhyPart
-	(*WhyPath)(nil),               // 10: engram.v1.WhyPath
-	(*ReplayRecallRequest)(nil),   // 11: engram.v1.ReplayRecallRequest
-	(*FeedbackRequest)(nil),       // 12: engram.v1.FeedbackRequest
-	(*FeedbackResponse)(nil),      // 13: engram.v1.FeedbackResponse
-	(*RecogniseRequest)(nil),      // 14: engram.v1.RecogniseRequest
-	(*RecogniseResponse)(nil),     // 15: engram.v1.RecogniseResponse
-	(*CompleteRequest)(nil),       // 16: engram.v1.CompleteRequest
-	(*CompleteResponse)(nil),      // 17: engram.v1.CompleteResponse
-	(*ConsolidateRequest)(nil),    // 18: engram.v1.ConsolidateRequest
-	(*ConsolidateResponse)(nil),   // 19: engram.v1.ConsolidateResponse
-	(*Plan)(nil),                  // 20: engram.v1.Plan
-	(*ListPlansRequest)(nil),      // 21: engram.v1.ListPlansRequest
-	(*ListPlansResponse)(nil),     // 22: engram.v1.ListPlansResponse
-	(*RevertPlanRequest)(nil),     // 23: engram.v1.RevertPlanRequest
-	(*RevertPlanResponse)(nil),    // 24: engram.v1.RevertPlanResponse
-	(*Concept)(nil),               // 25: engram.v1.Concept
-	(*ConceptMember)(nil),         // 26: engram.v1.ConceptMember
-	(*ListConceptsRequest)(nil),   // 27: engram.v1.ListConceptsRequest
-	(*ListConceptsResponse)(nil),  // 28: engram.v1.ListConceptsResponse
-	(*GetConceptRequest)(nil),     // 29: engram.v1.GetConceptRequest
-	nil,                           // 30: engram.v1.Cue.StagesEntry
-	nil,                           // 31: engram.v1.RecallResponse.TookEntry
-	(*TimeRange)(nil),             // 32: engram.v1.TimeRange
-	(*PlaceFilter)(nil),           // 33: engram.v1.PlaceFilter
-	(*structpb.Struct)(nil),       // 34: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil), // 35: google.protobuf.Timestamp
-	(*structpb.Value)(nil),        // 36: google.protobuf.Value
-	(*durationpb.Duration)(nil),   // 37: google.protobuf.Duration
-	(*Memory)(nil),                // 38: engram.v1.Memory
-	(*MemoryInput)(nil),           // 39: engram.v1.MemoryInput
+	(*TimeRead)(nil),              // 5: engram.v1.TimeRead
+	(*Recognition)(nil),           // 6: engram.v1.Recognition
+	(*RecallResponse)(nil),        // 7: engram.v1.RecallResponse
+	(*RecallResult)(nil),          // 8: engram.v1.RecallResult
+	(*Confidence)(nil),            // 9: engram.v1.Confidence
+	(*Why)(nil),                   // 10: engram.v1.Why
+	(*WhyPart)(nil),               // 11: engram.v1.WhyPart
+	(*WhyPath)(nil),               // 12: engram.v1.WhyPath
+	(*ReplayRecallRequest)(nil),   // 13: engram.v1.ReplayRecallRequest
+	(*FeedbackRequest)(nil),       // 14: engram.v1.FeedbackRequest
+	(*FeedbackResponse)(nil),      // 15: engram.v1.FeedbackResponse
+	(*RecogniseRequest)(nil),      // 16: engram.v1.RecogniseRequest
+	(*RecogniseResponse)(nil),     // 17: engram.v1.RecogniseResponse
+	(*CompleteRequest)(nil),       // 18: engram.v1.CompleteRequest
+	(*CompleteResponse)(nil),      // 19: engram.v1.CompleteResponse
+	(*ConsolidateRequest)(nil),    // 20: engram.v1.ConsolidateRequest
+	(*ConsolidateResponse)(nil),   // 21: engram.v1.ConsolidateResponse
+	(*Plan)(nil),                  // 22: engram.v1.Plan
+	(*ListPlansRequest)(nil),      // 23: engram.v1.ListPlansRequest
+	(*ListPlansResponse)(nil),     // 24: engram.v1.ListPlansResponse
+	(*RevertPlanRequest)(nil),     // 25: engram.v1.RevertPlanRequest
+	(*RevertPlanResponse)(nil),    // 26: engram.v1.RevertPlanResponse
+	(*Concept)(nil),               // 27: engram.v1.Concept
+	(*ConceptMember)(nil),         // 28: engram.v1.ConceptMember
+	(*ListConceptsRequest)(nil),   // 29: engram.v1.ListConceptsRequest
+	(*ListConceptsResponse)(nil),  // 30: engram.v1.ListConceptsResponse
+	(*GetConceptRequest)(nil),     // 31: engram.v1.GetConceptRequest
+	nil,                           // 32: engram.v1.Cue.StagesEntry
+	nil,                           // 33: engram.v1.RecallResponse.TookEntry
+	nil,                           // 34: engram.v1.RecallResponse.LsnsEntry
+	(*TimeRange)(nil),             // 35: engram.v1.TimeRange
+	(*PlaceFilter)(nil),           // 36: engram.v1.PlaceFilter
+	(*structpb.Struct)(nil),       // 37: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 38: google.protobuf.Timestamp
+	(*structpb.Value)(nil),        // 39: google.protobuf.Value
+	(*durationpb.Duration)(nil),   // 40: google.protobuf.Duration
+	(*Memory)(nil),                // 41: engram.v1.Memory
+	(*MemoryInput)(nil),           // 42: engram.v1.MemoryInput
 }
 var file_engram_v1_recall_proto_depIdxs = []int32{
-	32, // 0: engram.v1.Cue.happened:type_name -> engram.v1.TimeRange
-	32, // 1: engram.v1.Cue.stored:type_name -> engram.v1.TimeRange
-	33, // 2: engram.v1.Cue.place:type_name -> engram.v1.PlaceFilter
-	34, // 3: engram.v1.Cue.metadata:type_name -> google.protobuf.Struct
+	35, // 0: engram.v1.Cue.happened:type_name -> engram.v1.TimeRange
+	35, // 1: engram.v1.Cue.stored:type_name -> engram.v1.TimeRange
+	36, // 2: engram.v1.Cue.place:type_name -> engram.v1.PlaceFilter
+	37, // 3: engram.v1.Cue.metadata:type_name -> google.protobuf.Struct
 	1,  // 4: engram.v1.Cue.context:type_name -> engram.v1.ContextItem
-	35, // 5: engram.v1.Cue.now:type_name -> google.protobuf.Timestamp
+	38, // 5: engram.v1.Cue.now:type_name -> google.protobuf.Timestamp
 	2,  // 6: engram.v1.Cue.as_of:type_name -> engram.v1.AsOf
 	3,  // 7: engram.v1.Cue.budget:type_name -> engram.v1.Budget
-	36, // 8: engram.v1.Cue.explain:type_name -> google.protobuf.Value
-	30, // 9: engram.v1.Cue.stages:type_name -> engram.v1.Cue.StagesEntry
-	37, // 10: engram.v1.Cue.timeout:type_name -> google.protobuf.Duration
-	35, // 11: engram.v1.ContextItem.at:type_name -> google.protobuf.Timestamp
-	35, // 12: engram.v1.AsOf.valid:type_name -> google.protobuf.Timestamp
-	35, // 13: engram.v1.AsOf.stored:type_name -> google.protobuf.Timestamp
+	39, // 8: engram.v1.Cue.explain:type_name -> google.protobuf.Value
+	32, // 9: engram.v1.Cue.stages:type_name -> engram.v1.Cue.StagesEntry
+	40, // 10: engram.v1.Cue.timeout:type_name -> google.protobuf.Duration
+	38, // 11: engram.v1.ContextItem.at:type_name -> google.protobuf.Timestamp
+	38, // 12: engram.v1.AsOf.valid:type_name -> google.protobuf.Timestamp
+	38, // 13: engram.v1.AsOf.stored:type_name -> google.protobuf.Timestamp
 	0,  // 14: engram.v1.RecallRequest.cue:type_name -> engram.v1.Cue
-	6,  // 15: engram.v1.RecallResponse.results:type_name -> engram.v1.RecallResult
-	35, // 16: engram.v1.RecallResponse.now:type_name -> google.protobuf.Timestamp
-	31, // 17: engram.v1.RecallResponse.took:type_name -> engram.v1.RecallResponse.TookEntry
-	38, // 18: engram.v1.RecallResult.memory:type_name -> engram.v1.Memory
-	7,  // 19: engram.v1.RecallResult.confidence:type_name -> engram.v1.Confidence
-	8,  // 20: engram.v1.RecallResult.why:type_name -> engram.v1.Why
-	9,  // 21: engram.v1.Why.parts:type_name -> engram.v1.WhyPart
-	10, // 22: engram.v1.Why.paths:type_name -> engram.v1.WhyPath
-	7,  // 23: engram.v1.RecogniseResponse.confidence:type_name -> engram.v1.Confidence
-	6,  // 24: engram.v1.RecogniseResponse.results:type_name -> engram.v1.RecallResult
-	39, // 25: engram.v1.CompleteRequest.partial:type_name -> engram.v1.MemoryInput
-	6,  // 26: engram.v1.CompleteResponse.results:type_name -> engram.v1.RecallResult
-	20, // 27: engram.v1.ConsolidateResponse.plans:type_name -> engram.v1.Plan
-	35, // 28: engram.v1.Plan.made_at:type_name -> google.protobuf.Timestamp
-	25, // 29: engram.v1.Plan.concepts:type_name -> engram.v1.Concept
-	20, // 30: engram.v1.ListPlansResponse.plans:type_name -> engram.v1.Plan
-	26, // 31: engram.v1.Concept.members:type_name -> engram.v1.ConceptMember
-	35, // 32: engram.v1.Concept.stored_at:type_name -> google.protobuf.Timestamp
-	25, // 33: engram.v1.ListConceptsResponse.concepts:type_name -> engram.v1.Concept
-	37, // 34: engram.v1.RecallResponse.TookEntry.value:type_name -> google.protobuf.Duration
-	35, // [35:35] is the sub-list for method output_type
-	35, // [35:35] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	38, // 15: engram.v1.TimeRead.from:type_name -> google.protobuf.Timestamp
+	38, // 16: engram.v1.TimeRead.to:type_name -> google.protobuf.Timestamp
+	8,  // 17: engram.v1.RecallResponse.results:type_name -> engram.v1.RecallResult
+	38, // 18: engram.v1.RecallResponse.now:type_name -> google.protobuf.Timestamp
+	33, // 19: engram.v1.RecallResponse.took:type_name -> engram.v1.RecallResponse.TookEntry
+	5,  // 20: engram.v1.RecallResponse.times:type_name -> engram.v1.TimeRead
+	6,  // 21: engram.v1.RecallResponse.recognition:type_name -> engram.v1.Recognition
+	34, // 22: engram.v1.RecallResponse.lsns:type_name -> engram.v1.RecallResponse.LsnsEntry
+	41, // 23: engram.v1.RecallResult.memory:type_name -> engram.v1.Memory
+	9,  // 24: engram.v1.RecallResult.confidence:type_name -> engram.v1.Confidence
+	10, // 25: engram.v1.RecallResult.why:type_name -> engram.v1.Why
+	11, // 26: engram.v1.Why.parts:type_name -> engram.v1.WhyPart
+	12, // 27: engram.v1.Why.paths:type_name -> engram.v1.WhyPath
+	9,  // 28: engram.v1.RecogniseResponse.confidence:type_name -> engram.v1.Confidence
+	8,  // 29: engram.v1.RecogniseResponse.results:type_name -> engram.v1.RecallResult
+	42, // 30: engram.v1.CompleteRequest.partial:type_name -> engram.v1.MemoryInput
+	8,  // 31: engram.v1.CompleteResponse.results:type_name -> engram.v1.RecallResult
+	22, // 32: engram.v1.ConsolidateResponse.plans:type_name -> engram.v1.Plan
+	38, // 33: engram.v1.Plan.made_at:type_name -> google.protobuf.Timestamp
+	27, // 34: engram.v1.Plan.concepts:type_name -> engram.v1.Concept
+	22, // 35: engram.v1.ListPlansResponse.plans:type_name -> engram.v1.Plan
+	28, // 36: engram.v1.Concept.members:type_name -> engram.v1.ConceptMember
+	38, // 37: engram.v1.Concept.stored_at:type_name -> google.protobuf.Timestamp
+	27, // 38: engram.v1.ListConceptsResponse.concepts:type_name -> engram.v1.Concept
+	40, // 39: engram.v1.RecallResponse.TookEntry.value:type_name -> google.protobuf.Duration
+	40, // [40:40] is the sub-list for method output_type
+	40, // [40:40] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_engram_v1_recall_proto_init() }
@@ -2466,15 +2718,16 @@ func file_engram_v1_recall_proto_init() {
 	file_engram_v1_memory_proto_init()
 	file_engram_v1_recall_proto_msgTypes[0].OneofWrappers = []any{}
 	file_engram_v1_recall_proto_msgTypes[16].OneofWrappers = []any{}
-	file_engram_v1_recall_proto_msgTypes[21].OneofWrappers = []any{}
-	file_engram_v1_recall_proto_msgTypes[27].OneofWrappers = []any{}
+	file_engram_v1_recall_proto_msgTypes[18].OneofWrappers = []any{}
+	file_engram_v1_recall_proto_msgTypes[23].OneofWrappers = []any{}
+	file_engram_v1_recall_proto_msgTypes[29].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engram_v1_recall_proto_rawDesc), len(file_engram_v1_recall_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   32,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
