@@ -25,7 +25,9 @@ type Recollection struct {
 	Partial  bool        // the time ran out before all stages were done, or Without says what is missing
 	Without  []string    // legs that the recall had to do without: WithoutVector
 	Times    []when.Span // what the cue's words about time were read as
-	Took     []recall.StageTime
+	// Recognition is of memory.ModeRecognise alone.
+	Recognition *Recognition
+	Took        []recall.StageTime
 }
 
 // WithoutVector in Recollection.Without says that the space's model did not give the
@@ -146,6 +148,7 @@ func (t *tower) recall(ctx context.Context, c *memory.Cue, named []memory.Ordina
 		}
 	}
 	answer, err := recall.Run(ctx, t.indexes(), q)
+	out.Recognition = recognition(c, answer.Ranked)
 	out.LSN, out.Exact, out.Compared, out.Partial, out.Times = t.applied, answer.Exact, answer.Compared, answer.Partial, answer.Times
 	rows := make([]facet.Row, len(answer.Ranked))
 	for i, r := range answer.Ranked {

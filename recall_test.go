@@ -125,3 +125,33 @@ func TestRecallContext(t *testing.T) {
 		mustCode(t, err, x.code)
 	}
 }
+
+// TestRecogniseVerb: what is known is familiar, what is not is not, and both doors to it say the
+// same.
+func TestRecogniseVerb(t *testing.T) {
+	ctx := context.Background()
+	s := spaceOf(t, openWith(t, vfs.NewMem(), engram.Options{}), "notes", 0)
+	remember(t, s, memory.Episode{ID: "pump", Text: "The pump in the cellar was replaced."})
+	remember(t, s, memory.Episode{ID: "otter", Text: "Otters sleep by the river."})
+	for text, want := range map[string]bool{"the cellar pump": true, "otters": true, "a violin concerto in Vienna": false, "the cellar of the violin maker in Vienna": false} {
+		r, err := s.Recognise(ctx, memory.Cue{Text: text})
+		check(t, err)
+		x := r.Recognition
+		if x == nil || x.Familiar != want || x.Familiar != (x.Familiarity >= x.Threshold) || x.Familiarity < 0 || x.Familiarity > 1 || want && r.Results[0].Score != x.Familiarity {
+			t.Errorf("%q: %+v %+v", text, x, r.Results)
+		}
+		again, err := s.Recall(ctx, memory.Cue{Text: text, Mode: memory.ModeRecognise})
+		if err != nil || *again.Recognition != *x {
+			t.Errorf("%q: %+v, %+v by recall: %v", text, x, again.Recognition, err)
+		}
+	}
+	r, err := s.Recognise(ctx, memory.Cue{Text: "the cellar pump", Filter: memory.Filter{Tags: []string{"none"}}})
+	if err != nil || r.Recognition.Familiar || len(r.Results) != 0 {
+		t.Errorf("filtered: %+v %v", r.Recognition, err)
+	}
+	_, err = s.Recognise(ctx, memory.Cue{IDs: []memory.ID{"pump"}})
+	mustCode(t, err, "cue_empty")
+	if r, err := s.Recall(ctx, memory.Cue{Text: "pump"}); err != nil || r.Recognition != nil {
+		t.Errorf("%+v %v", r.Recognition, err)
+	}
+}

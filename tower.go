@@ -85,7 +85,8 @@ func (t *tower) clear() {
 }
 
 func (t *tower) indexes() recall.Indexes {
-	ix := recall.Indexes{Facets: t.facets, Words: t.words, Vectors: t.vectors, Analyzer: t.analyzer, Thesaurus: t.space.db.thesaurus(t.analyzer)}
+	ix := recall.Indexes{Facets: t.facets, Words: t.words, Vectors: t.vectors, Metric: t.space.Settings().Vector.Metric,
+		Analyzer: t.analyzer, Thesaurus: t.space.db.thesaurus(t.analyzer)}
 	if t.assoc != nil {
 		ix.Links, ix.Known = t.assoc.links, known{t, 0}
 	}

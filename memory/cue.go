@@ -347,8 +347,8 @@ func (c *Cue) checkAnswer() error {
 	if _, err := parseWord("mode", string(c.Mode), modeNames); err != nil {
 		return err
 	}
-	if c.Mode == ModeRecognise {
-		return Unimplemented("mode", "mode \"recognise\" is not built yet")
+	if c.Mode == ModeRecognise && c.Text == "" && len(c.Vector) == 0 {
+		return Invalid("cue_empty", "text", "there is nothing to recognise; give text or a vector")
 	}
 	if c.Limit == 0 {
 		c.Limit = DefaultLimit

@@ -16,6 +16,14 @@
 // other leg ranks low is known to be low, not unknown. The score is the weighted
 // sum. Reciprocal ranks throw away how much better the first is than the second
 // and were worse than text alone on conversations.
+//
+// # Recognition
+//
+// Whether something is familiar is another question than what it brings back, and a
+// z-score cannot answer it: the best of a bad lot stands out, too. recognise.go measures
+// each candidate by itself: the share of the cue's information (IDF) that the memory's words
+// hold, and the cosine; familiarity is their mean for the best. It is no probability: nothing
+// has been calibrated.
 package recall
 
 import (
@@ -41,6 +49,7 @@ type Indexes struct {
 	Facets   *facet.Index
 	Words    *text.Index
 	Vectors  *ann.Flat
+	Metric   memory.Metric // of Vectors
 	Analyzer *text.Analyzer
 	// Thesaurus widens the words of cues; nil: they stand for themselves alone.
 	Thesaurus embed.Thesaurus
@@ -133,6 +142,9 @@ func Run(ctx context.Context, ix Indexes, q Question) (Answer, error) {
 	case r.Cue.Mode == memory.ModeRecent || !r.Cue.HasLikeness():
 		r.stage("text", r.matching)
 		r.stage("time", r.newest)
+	case r.Cue.Mode == memory.ModeRecognise:
+		r.stage("recognise", func() { r.recognise(ctx) })
+		r.answer.Ranked = r.answer.Ranked[:min(len(r.answer.Ranked), r.Limit)]
 	default:
 		r.stage("text", r.byText)
 		r.stage("vector", func() { r.byVector(ctx) })

@@ -27,7 +27,7 @@ func newShelf(t testing.TB, metric memory.Metric) *shelf {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &shelf{Indexes: Indexes{Facets: facet.New(), Words: text.NewIndex(text.Params{Analysis: a.Version()}), Vectors: ann.NewFlat(2, metric), Analyzer: a}}
+	return &shelf{Indexes: Indexes{Facets: facet.New(), Words: text.NewIndex(text.Params{Analysis: a.Version()}), Vectors: ann.NewFlat(2, metric), Metric: metric, Analyzer: a}}
 }
 
 func (s *shelf) put(words string, v []float32, tags ...string) uint32 {

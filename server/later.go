@@ -25,10 +25,6 @@ func (later) Feedback(ctx context.Context, r *engramv1.FeedbackRequest) (*engram
 	return notBuilt[engramv1.FeedbackResponse](ctx, "feedback", r.GetSpace())
 }
 
-func (later) Recognise(ctx context.Context, r *engramv1.RecogniseRequest) (*engramv1.RecogniseResponse, error) {
-	return notBuilt[engramv1.RecogniseResponse](ctx, "recognise", r.GetSpace())
-}
-
 func (later) Complete(ctx context.Context, r *engramv1.CompleteRequest) (*engramv1.CompleteResponse, error) {
 	return notBuilt[engramv1.CompleteResponse](ctx, "complete", r.GetSpace())
 }

@@ -122,7 +122,7 @@ func TestErrors(t *testing.T) {
 func TestLater(t *testing.T) {
 	s := newServer(t)
 	for _, c := range [][2]string{
-		{"POST", space + "/feedback"}, {"POST", space + "/recognise"}, {"POST", space + "/complete"},
+		{"POST", space + "/feedback"}, {"POST", space + "/complete"},
 		{"POST", space + "/match"}, {"POST", space + "/query"}, {"POST", space + "/consolidate"}, {"GET", space + "/concepts"},
 		{"GET", space + "/concepts/c"}, {"GET", space + "/plans"}, {"POST", space + "/plans/p/revert"}, {"POST", space + "/recall/replay"},
 		{"POST", "/v1/recall"},

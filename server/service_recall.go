@@ -37,11 +37,45 @@ func (s *Service) Recall(ctx context.Context, r *engramv1.RecallRequest) (*engra
 	if err != nil {
 		return nil, err
 	}
+	c.recalled(&a)
+	return recollectionPB(&a, cue.Explain), nil
+}
+
+// Recognise says whether a cue is familiar, and how much.
+func (s *Service) Recognise(ctx context.Context, r *engramv1.RecogniseRequest) (*engramv1.RecogniseResponse, error) {
+	sp, c, err := s.read(ctx, "recognise", r.GetSpace())
+	if err != nil {
+		return nil, err
+	}
+	cue := memory.Cue{Text: r.GetText(), Vector: r.GetVector(), Explain: r.GetExplain()}
+	if l := r.Limit; l != nil {
+		if cue.Limit = int(*l); cue.Limit == 0 {
+			return nil, limitZero()
+		}
+	}
+	a, err := sp.Recognise(ctx, cue)
+	if err != nil {
+		return nil, err
+	}
+	c.recalled(&a)
+	out := &engramv1.RecogniseResponse{Familiar: a.Recognition.Familiar, Familiarity: a.Recognition.Familiarity, Threshold: a.Recognition.Threshold,
+		Lsn: uint64(a.LSN), Results: make([]*engramv1.RecallResult, len(a.Results))}
+	for i := range a.Results {
+		out.Results[i] = resultPB(&a.Results[i], cue.Explain)
+	}
+	return out, nil
+}
+
+// recalled puts what a recall read and how long it took into the call.
+func (c *Call) recalled(a *engram.Recollection) {
 	c.LSN = a.LSN
 	for _, t := range a.Took {
 		c.part(t.Stage, t.Took)
 	}
-	return recollectionPB(&a, cue.Explain), nil
+}
+
+func limitZero() error {
+	return memory.Invalid("limit_out_of_range", "limit", "limit is 0; it lies between 1 and %d", memory.MaxLimit)
 }
 
 func cueOf(r *engramv1.Cue) (memory.Cue, error) {
@@ -62,7 +96,7 @@ func cueOf(r *engramv1.Cue) (memory.Cue, error) {
 	}
 	if l := r.Limit; l != nil {
 		if c.Limit = int(*l); c.Limit == 0 {
-			return c, memory.Invalid("limit_out_of_range", "limit", "limit is 0; it lies between 1 and %d", memory.MaxLimit)
+			return c, limitZero()
 		}
 	}
 	if b := r.Budget; b != nil {
@@ -158,6 +192,9 @@ func recollectionPB(a *engram.Recollection, explain bool) *engramv1.RecallRespon
 	}
 	for _, t := range a.Took {
 		out.Took[t.Stage] = durationpb.New(t.Took)
+	}
+	if x := a.Recognition; x != nil {
+		out.Recognition = &engramv1.Recognition{Familiar: x.Familiar, Familiarity: x.Familiarity, Threshold: x.Threshold}
 	}
 	for _, t := range a.Times {
 		out.Times = append(out.Times, &engramv1.TimeRead{Text: t.Text, From: openTimePB(t.From), To: openTimePB(t.To)})

@@ -63,7 +63,7 @@ func (f *recallFlags) add(c *cobra.Command) {
 	fs := c.Flags()
 	fs.StringVar(&f.vector, "vector", "", "cue as a JSON array of numbers, or @FILE with one")
 	fs.StringSliceVar(&f.like, "like", nil, "cue as the ids of memories")
-	oneOf(c, &f.mode, "mode", "associative", "how the cue wakes memories", "associative", "similar", "recent")
+	oneOf(c, &f.mode, "mode", "associative", "how the cue wakes memories", "associative", "similar", "recent", "recognise")
 	oneOf(c, &f.order, "order", "score", "order of the results", "score", "time")
 	fs.Int32Var(&f.limit, "limit", 10, "most results, up to 1000")
 	fs.Int32Var(&f.budget, "budget", 0, "whole memories, best first, up to so many tokens; instead of --limit")

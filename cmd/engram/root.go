@@ -35,8 +35,8 @@ Exit status: ` + exitHelp,
 	root.SetFlagErrorFunc(flagError)
 	root.PersistentFlags().String("config", "", "settings file, YAML or TOML (default $ENGRAM_CONFIG, then ~/.config/engram/config.*, then /etc/engram/config.*)")
 	root.AddGroup(&cobra.Group{ID: "memory", Title: "Memories:"}, &cobra.Group{ID: "run", Title: "Running it:"})
-	addGroup(root, "memory", rememberCommand(), recallCommand(), spreadCommand(), getCommand(), listCommand(), forgetCommand(), linkCommand(), entityCommand(), spaceCommand(), importCommand(), exportCommand())
 	addGroup(root, "run", serveCommand(), statusCommand(), topCommand(), mcpCommand(), keyCommand(), modelCommand(), demoCommand(), verifyCommand(), debugCommand(), configCommand(), versionCommand())
+	addGroup(root, "memory", rememberCommand(), recallCommand(), recogniseCommand(), spreadCommand(), getCommand(), listCommand(), forgetCommand(), linkCommand(), entityCommand(), spaceCommand(), importCommand(), exportCommand())
 	return root
 }
 

@@ -1,0 +1,85 @@
+package server_test
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// TestRecallHints: times, zone, context and recognition through REST.
+func TestRecallHints(t *testing.T) {
+	s := newServer(t)
+	for _, m := range []string{
+		`{"id": "may", "text": "lunch with Mara", "happened_at": "2025-05-03T23:30:00Z"}`,
+		`{"id": "june", "text": "lunch with Mara and Bo", "happened_at": "2025-06-03T12:00:00Z"}`,
+	} {
+		if a := do(t, s, "POST", space+"/memories", m); a.status != 201 {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+	}
+	first := func(a answer) string {
+		t.Helper()
+		if a.status != 200 {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+		l, _ := a.json["results"].([]any)
+		if len(l) == 0 {
+			return ""
+		}
+		m := l[0].(map[string]any)["memory"].(map[string]any)
+		return m["id"].(string)
+	}
+	a := do(t, s, "POST", space+"/recall", `{"text": "lunch last May", "now": "2025-06-10T00:00:00Z", "explain": true}`)
+	if first(a) != "may" || !saysAt(a, "times.0.text", "last May") || !saysAt(a, "times.0.from", "2025-05-01T00:00:00Z") {
+		t.Errorf("%s", a.body)
+	}
+	a = do(t, s, "POST", space+"/recall", `{"text": "lunch on 4 May", "now": "2025-06-10T00:00:00Z", "zone": "Europe/Berlin", "explain": true}`)
+	if first(a) != "may" || !saysAt(a, "times.0.from", "2025-05-03T22:00:00Z") || !saysAt(a, "results.0.why.parts.2.stage", "time") {
+		t.Errorf("%s", a.body)
+	}
+	a = do(t, s, "POST", space+"/recall", `{"text": "lunch", "context": [{"text": "Bo"}, {"id": "june", "at": "2025-06-10T00:00:00Z"}], "explain": true}`)
+	if !saysAt(a, "results.1.memory.id", "june") || !saysAt(a, "results.1.why.parts.2.stage", "context") {
+		t.Errorf("%s", a.body)
+	}
+	for body, code := range map[string]string{
+		`{"text": "x", "zone": "Mars/Olympus"}`:    "zone_unknown",
+		`{"text": "x", "zone": "Local"}`:           "zone_unknown",
+		`{"text": "x", "context": [{}]}`:           "context_item_invalid",
+		`{"text": "x", "context": [{"id": "no"}]}`: "memory_not_found",
+		`{"text": "x", "stages": {"tme": false}}`:  "word_unknown",
+		`{"ids": ["may"], "mode": "recognise"}`:    "cue_empty",
+	} {
+		if a := do(t, s, "POST", space+"/recall", body); a.failure()["code"] != code {
+			t.Errorf("%s: %s", body, a.body)
+		}
+	}
+	a = do(t, s, "POST", space+"/recognise", `{"text": "lunch with Mara", "explain": true}`)
+	if first(a) == "" || a.json["familiar"] != true || a.json["confidence"] != nil || a.json["familiarity"].(float64) < 0.9 {
+		t.Errorf("%s", a.body)
+	}
+	a = do(t, s, "POST", space+"/recognise", `{"text": "a violin in Vienna"}`)
+	if a.status != 200 || a.json["familiar"] != false || a.json["familiarity"] != 0.0 {
+		t.Errorf("%s", a.body)
+	}
+	if a := do(t, s, "POST", space+"/recognise", `{}`); a.failure()["code"] != "cue_empty" || a.failure()["op"] != "recognise" {
+		t.Errorf("%s", a.body)
+	}
+}
+
+// saysAt says whether an answer has a string at a path such as results.0.score.
+func saysAt(a answer, path, want string) bool {
+	var x any = a.json
+	for step := range strings.SplitSeq(path, ".") {
+		switch v := x.(type) {
+		case map[string]any:
+			x = v[step]
+		case []any:
+			i, err := strconv.Atoi(step)
+			if err != nil || i >= len(v) {
+				return false
+			}
+			x = v[i]
+		}
+	}
+	return x == want
+}
