@@ -28,6 +28,10 @@ type Recollection struct {
 	// Recognition is of memory.ModeRecognise alone.
 	Recognition *Recognition
 	Took        []recall.StageTime
+
+	// Of RecallAcross alone; LSN is 0 then.
+	LSNs    map[memory.SpaceName]memory.LSN
+	Missing []memory.SpaceName // gave no answer in time
 }
 
 // WithoutVector in Recollection.Without says that the space's model did not give the
@@ -37,6 +41,7 @@ const WithoutVector = "vector"
 // Result is one memory that came back.
 type Result struct {
 	Memory memory.Memory
+	Space  memory.SpaceName // of RecallAcross alone
 	Score  float64
 	Origin string        // episodic or semantic
 	Parts  []recall.Part // they sum to Score
@@ -56,14 +61,15 @@ type Path struct {
 // was found. Errors: the codes of memory.Cue.Normalize and
 // memory.CheckVectorFor; memory_not_found for an id of the cue.
 func (s *Space) Recall(ctx context.Context, c memory.Cue) (Recollection, error) {
-	r, err := s.recall(ctx, c)
+	r, err := s.recall(ctx, c, false)
 	return r, memory.InOp("recall", err)
 }
 
 // budgetCandidates is how many memories a token budget is filled from.
 const budgetCandidates = 300
 
-func (s *Space) recall(ctx context.Context, c memory.Cue) (Recollection, error) {
+// recall is Recall; among says that scores are to be compared with those of other spaces.
+func (s *Space) recall(ctx context.Context, c memory.Cue, among bool) (Recollection, error) {
 	if err := c.Normalize(); err != nil {
 		return Recollection{}, err
 	}
@@ -94,7 +100,8 @@ func (s *Space) recall(ctx context.Context, c memory.Cue) (Recollection, error) 
 	if c.Mode == memory.ModeAssociative {
 		t.waitAssociated(ctx)
 	}
-	answer, rows, err := t.recall(ctx, &c, named, prime, &out)
+	q := recall.Question{Cue: &c, Limit: c.Limit, Seen: out.Now, Prime: prime, Among: among}
+	answer, rows, err := t.recall(ctx, q, named, &out)
 	if err != nil {
 		return out, err
 	}
@@ -132,15 +139,15 @@ func (s *Space) named(c *memory.Cue) ([]memory.Ordinal, error) {
 }
 
 // recall runs the pipeline under the lock of the indexes.
-func (t *tower) recall(ctx context.Context, c *memory.Cue, named []memory.Ordinal, prime []recall.Prime, out *Recollection) (recall.Answer, []facet.Row, error) {
+func (t *tower) recall(ctx context.Context, q recall.Question, named []memory.Ordinal, out *Recollection) (recall.Answer, []facet.Row, error) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	q := recall.Question{Cue: c, View: t.applied, Now: t.space.db.Now(), Limit: c.Limit, Seen: out.Now, Prime: prime}
-	if c.Zone != nil {
-		q.Seen = out.Now.In(c.Zone)
+	q.View, q.Now = t.applied, t.space.db.Now()
+	if q.Cue.Budget != nil {
+		q.Limit = max(q.Limit, budgetCandidates)
 	}
-	if c.Budget != nil {
-		q.Limit = max(c.Limit, budgetCandidates)
+	if q.Cue.Zone != nil {
+		q.Seen = q.Seen.In(q.Cue.Zone)
 	}
 	for _, o := range named {
 		if slot, ok := t.facets.Live(o); ok {
@@ -148,7 +155,7 @@ func (t *tower) recall(ctx context.Context, c *memory.Cue, named []memory.Ordina
 		}
 	}
 	answer, err := recall.Run(ctx, t.indexes(), q)
-	out.Recognition = recognition(c, answer.Ranked)
+	out.Recognition = recognition(q.Cue, answer.Ranked)
 	out.LSN, out.Exact, out.Compared, out.Partial, out.Times = t.applied, answer.Exact, answer.Compared, answer.Partial, answer.Times
 	rows := make([]facet.Row, len(answer.Ranked))
 	for i, r := range answer.Ranked {
@@ -177,7 +184,7 @@ func (s *Space) fill(out *Recollection, c *memory.Cue, answer recall.Answer, row
 			continue // erased since it was ranked
 		}
 		if c.Budget != nil {
-			n := memory.EstimateTokens(len(strings.Fields(m.Title)) + len(strings.Fields(m.Text)))
+			n := tokensOf(&m)
 			if n > left {
 				continue
 			}
@@ -193,6 +200,11 @@ func (s *Space) fill(out *Recollection, c *memory.Cue, answer recall.Answer, row
 		sortByTime(out.Results)
 	}
 	return nil
+}
+
+// tokensOf is how much of a budget a memory takes.
+func tokensOf(m *memory.Memory) int {
+	return memory.EstimateTokens(len(strings.Fields(m.Title)) + len(strings.Fields(m.Text)))
 }
 
 // paths names the nodes of paths. One of a node that is gone by now is left out.
@@ -224,13 +236,15 @@ func origin(k memory.Kind) string {
 
 // sortByTime puts results in the order in which they happened, else were stored.
 func sortByTime(rs []Result) {
-	when := func(r *Result) time.Time {
-		if r.Memory.Happened != nil {
-			return r.Memory.Happened.From
-		}
-		return r.Memory.StoredAt
+	sort.SliceStable(rs, func(i, j int) bool { return timeOf(&rs[i]).Before(timeOf(&rs[j])) })
+}
+
+// timeOf is when a result happened, else when it was stored.
+func timeOf(r *Result) time.Time {
+	if r.Memory.Happened != nil {
+		return r.Memory.Happened.From
 	}
-	sort.SliceStable(rs, func(i, j int) bool { return when(&rs[i]).Before(when(&rs[j])) })
+	return r.Memory.StoredAt
 }
 
 // isCode says whether an error carries a code.

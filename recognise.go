@@ -23,7 +23,7 @@ func (s *Space) Recognise(ctx context.Context, c memory.Cue) (Recollection, erro
 	if c.Limit == 0 && c.Budget == nil {
 		c.Limit = recogniseShows
 	}
-	r, err := s.recall(ctx, c)
+	r, err := s.recall(ctx, c, false)
 	return r, memory.InOp("recognise", err)
 }
 

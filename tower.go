@@ -470,9 +470,7 @@ func (s *Space) tower(ctx context.Context) (*tower, error) {
 		wake(s.db.towers.work) // the follower passed over what was written while it opened
 		s.db.towers.shrink(s.db)
 	}
-	select {
-	case <-t.opened:
-	case <-ctx.Done():
+	if !t.waitOpened(ctx) {
 		s.db.towers.release(t)
 		return nil, contextError(ctx, "the space did not open in time")
 	}
@@ -484,6 +482,22 @@ func (s *Space) tower(ctx context.Context) (*tower, error) {
 		return nil, t.err
 	}
 	return t, nil
+}
+
+// waitOpened waits until the tower is open; one that is open is so also for a caller whose
+// time is over.
+func (t *tower) waitOpened(ctx context.Context) bool {
+	select {
+	case <-t.opened:
+		return true
+	default:
+	}
+	select {
+	case <-t.opened:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // current gives the tower with all that is acknowledged in its indexes.

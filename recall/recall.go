@@ -66,6 +66,7 @@ type Question struct {
 	Named []uint32  // live slots of Cue.IDs, in their order
 	Seen  time.Time // the moment and zone of words such as "yesterday"; zero: Now
 	Prime []Prime   // what the cue's context says
+	Among bool      // scores are to be compared with those of other spaces
 	Limit int       // most results wanted; for a budget, more than Cue.Limit
 
 	Weights Weights // of the legs; the zero value means those of the mode
@@ -152,6 +153,9 @@ func Run(ctx context.Context, ix Indexes, q Question) (Answer, error) {
 		r.readTimes()
 		if r.associates() {
 			r.stage("links", func() { r.associate(ctx) })
+		}
+		if r.Among {
+			r.comparable()
 		}
 		r.answer.Ranked = r.answer.Ranked[:min(len(r.answer.Ranked), r.Limit)]
 	}

@@ -66,6 +66,38 @@ func TestRecallHints(t *testing.T) {
 	}
 }
 
+// TestRecallSpaces: one recall from several spaces; one that the key may not see is as if it
+// were not there.
+func TestRecallSpaces(t *testing.T) {
+	s := newServer(t)
+	for name, text := range map[string]string{"alice": "Ada feeds the otters.", "bob": "Bo feeds the cats."} {
+		if a := do(t, s, "PUT", "/v1/spaces/"+name, "{}"); a.status != 201 {
+			t.Fatal(a.body)
+		}
+		if a := do(t, s, "POST", "/v1/spaces/"+name+"/memories", `{"id": "m", "text": "`+text+`"}`); a.status != 201 {
+			t.Fatal(a.body)
+		}
+	}
+	a := do(t, s, "POST", "/v1/recall", `{"spaces": ["bob", "alice"], "text": "who feeds the otters", "timeout": "5s"}`)
+	if a.status != 200 || !saysAt(a, "results.0.space", "alice") || !saysAt(a, "results.1.space", "bob") || !saysAt(a, "lsns.alice", "1") || a.header.Get("Engram-Lsn") != "" {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	for body, code := range map[string]string{
+		`{"spaces": ["alice", "nowhere"], "text": "x"}`: "space_not_found",
+		`{"text": "x"}`:                       "spaces_missing",
+		`{}`:                                  "spaces_missing",
+		`{"spaces": ["alice"], "ids": ["m"]}`: "ids_of_one_space",
+		`{"spaces": ["alice"], "text": "x", "limit": -1}`: "limit_out_of_range",
+	} {
+		if a := do(t, s, "POST", "/v1/recall", body); a.failure()["code"] != code {
+			t.Errorf("%s: %s", body, a.body)
+		}
+	}
+	if a := do(t, s, "POST", "/v1/spaces/alice/recall", `{"spaces": ["bob"], "text": "x"}`); a.failure()["code"] != "spaces_unexpected" {
+		t.Errorf("%s", a.body)
+	}
+}
+
 // saysAt says whether an answer has a string at a path such as results.0.score.
 func saysAt(a answer, path, want string) bool {
 	var x any = a.json
@@ -82,4 +114,26 @@ func saysAt(a answer, path, want string) bool {
 		}
 	}
 	return x == want
+}
+
+// TestRecallSpacesNeedsAll: a space that the key may not see is answered like one that is not
+// there, also beside one that it may.
+func TestRecallSpacesNeedsAll(t *testing.T) {
+	g := newGuarded(t)
+	ask := func(key, spaces string) answer {
+		return do(t, g, "POST", "/v1/recall", `{"spaces": `+spaces+`, "text": "x"}`, "Authorization", "Bearer "+g.secret[key])
+	}
+	if a := ask("read", `["a", "b"]`); a.status != 200 {
+		t.Errorf("%s", a.body)
+	}
+	if a := ask("read a", `["a"]`); a.status != 200 {
+		t.Errorf("%s", a.body)
+	}
+	hidden, none := ask("read a", `["a", "b"]`), ask("read a", `["a", "z"]`)
+	if hidden.status != 404 || none.status != 404 || hidden.failure()["code"] != "space_not_found" || none.failure()["code"] != "space_not_found" {
+		t.Errorf("%s %s", hidden.body, none.body)
+	}
+	if a := ask("write a", `["a"]`); a.status != 403 {
+		t.Errorf("%s", a.body)
+	}
 }

@@ -91,7 +91,6 @@ func TestErrors(t *testing.T) {
 		{"unknown job", "GET", "/v1/jobs/none", "", 404, "not_found", "job_not_found", "", "", nil},
 		{"websocket", "GET", space + "/events", "", 400, "invalid", "header_invalid", "Upgrade", "", []string{"Upgrade", "websocket"}},
 		{"compressed", "POST", space + "/memories", "x", 400, "invalid", "encoding_unknown", "Content-Encoding", "gzip", []string{"Content-Encoding", "gzip"}},
-		{"several spaces", "POST", "/v1/recall", `{"text":"x","spaces":["default"]}`, 501, "unimplemented", "unimplemented", "spaces", "", nil},
 		{"not swallowed", "POST", space + "/recall", `{"text":"x","min_confidence":0.5}`, 501, "unimplemented", "unimplemented", "min_confidence", "", nil},
 		{"not swallowed either", "POST", space + "/recall", `{"text":"x","explain":"replay"}`, 501, "unimplemented", "unimplemented", "explain", "", nil},
 		{"retention", "PUT", "/v1/spaces/r", `{"settings":{"retention":{"law":"x"}}}`, 501, "unimplemented", "unimplemented", "settings.retention", "", nil},
@@ -125,7 +124,6 @@ func TestLater(t *testing.T) {
 		{"POST", space + "/feedback"}, {"POST", space + "/complete"},
 		{"POST", space + "/match"}, {"POST", space + "/query"}, {"POST", space + "/consolidate"}, {"GET", space + "/concepts"},
 		{"GET", space + "/concepts/c"}, {"GET", space + "/plans"}, {"POST", space + "/plans/p/revert"}, {"POST", space + "/recall/replay"},
-		{"POST", "/v1/recall"},
 	} {
 		body := ""
 		if c[0] == "POST" {

@@ -16,22 +16,19 @@ import (
 
 // Recall finds the memories that a cue wakes.
 func (s *Service) Recall(ctx context.Context, r *engramv1.RecallRequest) (*engramv1.RecallResponse, error) {
-	if r.GetSpace() == "" || len(r.GetCue().GetSpaces()) > 0 {
-		callOf(ctx).Verb = "recall"
-		return nil, memory.Unimplemented("spaces", "recall over several spaces is not built yet").Hinted("recall from each space by itself")
+	if r.GetSpace() == "" {
+		return s.recallAcross(ctx, r.GetCue())
 	}
 	sp, c, err := s.read(ctx, "recall", r.GetSpace())
 	if err != nil {
 		return nil, err
 	}
-	cue, err := cueOf(r.GetCue())
+	if len(r.GetCue().GetSpaces()) > 0 {
+		return nil, memory.Invalid("spaces_unexpected", "spaces", "spaces are for POST /v1/recall; this recall is from space %q", r.GetSpace())
+	}
+	cue, err := c.cue(r.GetCue())
 	if err != nil {
 		return nil, err
-	}
-	if t := r.GetCue().GetTimeout(); t != nil {
-		if err := c.allow(t.AsDuration(), "timeout"); err != nil {
-			return nil, err
-		}
 	}
 	a, err := sp.Recall(ctx, cue)
 	if err != nil {
@@ -39,6 +36,36 @@ func (s *Service) Recall(ctx context.Context, r *engramv1.RecallRequest) (*engra
 	}
 	c.recalled(&a)
 	return recollectionPB(&a, cue.Explain), nil
+}
+
+// recallAcross recalls from the spaces that a cue names. authorize has seen to it that the
+// caller may know of them.
+func (s *Service) recallAcross(ctx context.Context, r *engramv1.Cue) (*engramv1.RecallResponse, error) {
+	c := callOf(ctx)
+	c.Verb = "recall"
+	cue, err := c.cue(r)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]memory.SpaceName, len(r.GetSpaces()))
+	for i, n := range r.GetSpaces() {
+		names[i] = memory.SpaceName(n)
+	}
+	a, err := s.db.RecallAcross(ctx, names, cue)
+	if err != nil {
+		return nil, err
+	}
+	c.recalled(&a)
+	return recollectionPB(&a, cue.Explain), nil
+}
+
+// cue reads a cue, and gives the request the time that it says.
+func (c *Call) cue(r *engramv1.Cue) (memory.Cue, error) {
+	cue, err := cueOf(r)
+	if t := r.GetTimeout(); err == nil && t != nil {
+		err = c.allow(t.AsDuration(), "timeout")
+	}
+	return cue, err
 }
 
 // Recognise says whether a cue is familiar, and how much.
@@ -193,6 +220,15 @@ func recollectionPB(a *engram.Recollection, explain bool) *engramv1.RecallRespon
 	for _, t := range a.Took {
 		out.Took[t.Stage] = durationpb.New(t.Took)
 	}
+	for name, lsn := range a.LSNs {
+		if out.Lsns == nil {
+			out.Lsns = make(map[string]uint64, len(a.LSNs))
+		}
+		out.Lsns[string(name)] = uint64(lsn)
+	}
+	for _, name := range a.Missing {
+		out.Missing = append(out.Missing, string(name))
+	}
 	if x := a.Recognition; x != nil {
 		out.Recognition = &engramv1.Recognition{Familiar: x.Familiar, Familiarity: x.Familiarity, Threshold: x.Threshold}
 	}
@@ -211,7 +247,7 @@ func openTimePB(t time.Time) *timestamppb.Timestamp {
 }
 
 func resultPB(r *engram.Result, explain bool) *engramv1.RecallResult {
-	out := &engramv1.RecallResult{Memory: memoryPB(&r.Memory), Score: r.Score, Origin: r.Origin}
+	out := &engramv1.RecallResult{Memory: memoryPB(&r.Memory), Score: r.Score, Origin: r.Origin, Space: string(r.Space)}
 	if !explain {
 		return out
 	}

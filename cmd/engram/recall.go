@@ -23,6 +23,7 @@ type recallFlags struct {
 	vector, mode, order, now string
 	zone                     string
 	context, contextIDs      []string
+	spaces                   []string
 	like, include, without   []string
 	limit, budget            int32
 	exact, explain           bool
@@ -48,7 +49,11 @@ Times: ` + timeHelp + `.`,
 		if err != nil {
 			return err
 		}
-		a, err := s.Recall(ctx, &engramv1.RecallRequest{Space: s.space, Cue: cue})
+		r := &engramv1.RecallRequest{Space: s.space, Cue: cue}
+		if len(f.spaces) > 0 {
+			r.Space, cue.Spaces = "", f.spaces
+		}
+		a, err := s.Recall(ctx, r)
 		if err != nil {
 			return err
 		}
@@ -71,12 +76,14 @@ func (f *recallFlags) add(c *cobra.Command) {
 	fs.BoolVar(&f.exact, "exact", false, "compare all vectors; --exact=false: never; left out: the engine chooses")
 	fs.StringVar(&f.now, "now", "", "moment to take as now")
 	fs.StringSliceVar(&f.include, "include", nil, "what else to bring: vector, links")
+	fs.StringSliceVar(&f.spaces, "spaces", nil, "recall from these spaces together, up to 16; instead of --space")
 	fs.StringVar(&f.zone, "zone", "", "zone of words such as yesterday, as Europe/Berlin or +02:00; left out: this machine's")
 	fs.StringArrayVar(&f.context, "context", nil, "what was said before, the oldest first; it primes")
 	fs.StringSliceVar(&f.contextIDs, "context-id", nil, "what was meant before, by ids; it primes")
 	fs.StringSliceVar(&f.without, "without", nil, "stages to switch off: text, vector, links, widening, time, context")
 	fs.DurationVar(&f.timeout, "timeout", 0, "how long the answer may take")
 	notBoth(c, "limit", "budget")
+	notBoth(c, "spaces", "space")
 }
 
 func (f *recallFlags) cue(c *cobra.Command, s *session, args []string) (*engramv1.Cue, error) {
@@ -161,7 +168,11 @@ func printRecall(s *session, a *engramv1.RecallResponse) error {
 	t := table{header: []string{"SCORE", "WHEN", "ID", "MEMORY"}}
 	for _, r := range a.GetResults() {
 		m := r.GetMemory()
-		line := t.add(score(r.GetScore()), when(m), m.GetId(), gist(m))
+		id := m.GetId()
+		if r.GetSpace() != "" {
+			id = r.GetSpace() + "/" + id
+		}
+		line := t.add(score(r.GetScore()), when(m), id, gist(m))
 		if why := reasons(r.GetWhy()); why != "" {
 			line.below = append(line.below, why)
 		}
@@ -176,7 +187,7 @@ func printRecall(s *session, a *engramv1.RecallResponse) error {
 		printTimes(s, a.GetTimes())
 	}
 	if a.GetPartial() {
-		_, err := fmt.Fprintln(s.out, "(the time ran out before all was looked at)")
+		_, err := fmt.Fprintln(s.out, strings.TrimSpace("(the time ran out before all was looked at) "+strings.Join(a.GetMissing(), ", ")))
 		return err
 	}
 	return nil
