@@ -175,7 +175,7 @@ func TestCueRules(t *testing.T) {
 		"ids":             {Cue{IDs: make([]ID, MaxCueIDs+1)}, wrong{"list_too_long", "ids", []string{"1001", "1000"}}},
 		"now":             {Cue{Text: "x", Now: year(10000)}, wrong{"time_out_of_range", "now", []string{"10000"}}},
 		"mode":            {Cue{Text: "x", Mode: "x"}, wrong{"word_unknown", "mode", []string{`"x"`, "similar"}}},
-		"recognise":       {Cue{Text: "x", Mode: ModeRecognise}, wrong{"unimplemented", "mode", nil}},
+		"recognise":       {Cue{IDs: []ID{"x"}, Mode: ModeRecognise}, wrong{"cue_empty", "text", nil}},
 		"limit":           {Cue{Text: "x", Limit: MaxLimit + 1}, wrong{"limit_out_of_range", "limit", []string{"1001", "1000"}}},
 		"limit below":     {Cue{Text: "x", Limit: -1}, wrong{"limit_out_of_range", "limit", []string{"-1"}}},
 		"order":           {Cue{Text: "x", Order: "x"}, wrong{"word_unknown", "order", []string{"score, time"}}},

@@ -12,6 +12,7 @@ import (
 	sets "github.com/engramdb/engram/bench/quality"
 	"github.com/engramdb/engram/bench/record"
 	_ "github.com/engramdb/engram/embed/minilm" // the model that servers give to new spaces
+	_ "github.com/engramdb/engram/embed/static" // the thesaurus of servers
 	"github.com/engramdb/engram/memory"
 )
 
@@ -21,6 +22,7 @@ var variants = []sets.Variant{
 	{Name: "likeness alone", Change: func(c *memory.Cue) { c.Mode = memory.ModeSimilar }},
 	{Name: "all but words", Change: func(c *memory.Cue) { c.Stages.NoText = true }},
 	{Name: "all but vectors", Change: func(c *memory.Cue) { c.Stages.NoVector = true }},
+	{Name: "all but widening", Change: func(c *memory.Cue) { c.Stages.NoWidening = true }},
 	{Name: "all but links", Change: func(c *memory.Cue) { c.Stages.NoLinks = true }},
 	{Name: "all but time", Change: func(c *memory.Cue) { c.Stages.NoTime = true }},
 }
@@ -58,7 +60,7 @@ func ablation(ctx context.Context, b *bench) error {
 }
 
 func (b *bench) ablate(ctx context.Context, model, name string, ask sets.Set, file string) (err error) {
-	db, err := engram.Open(ctx, filepath.Join(b.scratch, name+model), engram.Options{DefaultModel: model, AutoLinks: true})
+	db, err := engram.Open(ctx, filepath.Join(b.scratch, name+model), engram.Options{DefaultModel: model, Thesaurus: "static", AutoLinks: true})
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@
 //
 //	go run ./bench/cmd/engram-bench quality   evidence recall on real questions (needs ENGRAM_DATA)
 //	go run ./bench/cmd/engram-bench fusion    ways to fuse words and meaning, on the same questions
+//	go run ./bench/cmd/engram-bench ablation  what each stage of recall gives, with the model and without (needs ENGRAM_DATA)
 //	go run ./bench/cmd/engram-bench write     durable writes against the bare disk and the bare store
 //	go run ./bench/cmd/engram-bench recall    recall by text, exact vector scan, filters
 //	go run ./bench/cmd/engram-bench open      opening: a large space, an empty server, many small spaces
@@ -68,6 +69,7 @@ func (b *bench) does(part string) bool {
 var commands = map[string]func(context.Context, *bench) error{
 	"quality":   quality,
 	"fusion":    fusion,
+	"ablation":  ablation,
 	"write":     write,
 	"recall":    recall,
 	"open":      open,
