@@ -28,6 +28,8 @@ type Recollection struct {
 	// Recognition is of memory.ModeRecognise alone.
 	Recognition *Recognition
 	Took        []recall.StageTime
+	// Receipt is what gives the same results again (ReplayRecall), with Cue.Replay.
+	Receipt string
 
 	// Of RecallAcross alone; LSN is 0 then.
 	LSNs    map[memory.SpaceName]memory.LSN
@@ -46,6 +48,8 @@ type Result struct {
 	Origin string        // episodic or semantic
 	Parts  []recall.Part // they sum to Score
 	Paths  []Path        // with Cue.Explain: how activation came
+
+	ranked int // its place among what was ranked
 }
 
 // Path is a way along links from a memory that was like the cue to one that came
@@ -194,12 +198,15 @@ func (s *Space) fill(out *Recollection, c *memory.Cue, answer recall.Answer, row
 		if err != nil {
 			return err
 		}
-		out.Results = append(out.Results, Result{Memory: m, Score: r.Score, Origin: origin(m.Kind), Parts: r.Parts, Paths: paths})
+		out.Results = append(out.Results, Result{Memory: m, Score: r.Score, Origin: origin(m.Kind), Parts: r.Parts, Paths: paths, ranked: i})
 	}
 	if c.Order == memory.OrderTime {
 		sortByTime(out.Results)
 	}
-	return nil
+	if c.Replay {
+		out.Receipt, err = s.receiptOf(c, out, answer, rows)
+	}
+	return err
 }
 
 // tokensOf is how much of a budget a memory takes.

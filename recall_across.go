@@ -45,6 +45,9 @@ func (db *DB) recallAcross(ctx context.Context, names []memory.SpaceName, c memo
 	if len(c.IDs) > 0 || slices.ContainsFunc(c.Context, func(x memory.ContextItem) bool { return x.ID != "" }) {
 		return Recollection{}, memory.Invalid("ids_of_one_space", "ids", "ids are of one space; recall from that one, or give text or a vector")
 	}
+	if c.Replay {
+		return Recollection{}, memory.Invalid("replay_of_one_space", "explain", "a receipt is of one space; recall from that one, or explain with true")
+	}
 	if c.Now.IsZero() {
 		c.Now = db.Now() // the same for all
 	}

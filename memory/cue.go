@@ -228,6 +228,7 @@ type Cue struct {
 	Order         Order   // default OrderScore
 	Exact         *bool   // true: compare all; false: never; nil: the engine chooses
 	Explain       bool    // results say their parts
+	Replay        bool    // the answer has a receipt, from which it can be given again; it explains, too
 	IncludeVector bool    // results carry their vectors
 	IncludeLinks  bool    // results carry their links
 	Stages        Stages  // stages that are switched off
@@ -350,6 +351,10 @@ func (c *Cue) checkAnswer() error {
 	if c.Mode == ModeRecognise && c.Text == "" && len(c.Vector) == 0 {
 		return Invalid("cue_empty", "text", "there is nothing to recognise; give text or a vector")
 	}
+	if c.Replay && c.IncludeLinks {
+		return Invalid("replay_without_links", "include", "include has links, which a receipt does not keep; leave them out, or explain with true")
+	}
+	c.Explain = c.Explain || c.Replay
 	if c.Limit == 0 {
 		c.Limit = DefaultLimit
 	}

@@ -313,7 +313,7 @@ var scenario = []step{
 	{"DeleteMemory", `{"space":"s","id":"c"}`, "", nil},
 	{"DeleteMemory", `{"space":"s","id":"c"}`, "memory_not_found", nil},
 
-	{"ReplayRecall", `{"space":"s"}`, "", nil}, {"Feedback", `{"space":"s"}`, "", nil},
+	{"ReplayRecall", `{"space":"s"}`, "receipt_invalid", nil}, {"Feedback", `{"space":"s"}`, "", nil},
 	{"Recognise", `{"space":"s","text":"otters","explain":true}`, "", nil}, {"Complete", `{"space":"s"}`, "", nil},
 	{"Match", `{"space":"s"}`, "", nil}, {"Query", `{"space":"s"}`, "", nil}, {"Consolidate", `{"space":"s"}`, "", nil},
 	{"ListConcepts", `{"space":"s"}`, "", nil}, {"GetConcept", `{"space":"s","id":"c"}`, "", nil}, {"ListPlans", `{"space":"s"}`, "", nil},

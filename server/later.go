@@ -17,10 +17,6 @@ func notBuilt[T any](ctx context.Context, verb, space string) (*T, error) {
 	return nil, memory.Unimplemented("", "%s is not built yet", verb).Hinted("see /openapi.json for what the API has; a later release answers this")
 }
 
-func (later) ReplayRecall(ctx context.Context, r *engramv1.ReplayRecallRequest) (*engramv1.RecallResponse, error) {
-	return notBuilt[engramv1.RecallResponse](ctx, "replay_recall", r.GetSpace())
-}
-
 func (later) Feedback(ctx context.Context, r *engramv1.FeedbackRequest) (*engramv1.FeedbackResponse, error) {
 	return notBuilt[engramv1.FeedbackResponse](ctx, "feedback", r.GetSpace())
 }

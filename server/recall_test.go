@@ -116,6 +116,44 @@ func saysAt(a answer, path, want string) bool {
 	return x == want
 }
 
+// TestReplayBytes: the results of a replay are those of the recall, byte for byte.
+func TestReplayBytes(t *testing.T) {
+	s := newServer(t)
+	for _, m := range []string{`{"id": "a", "text": "Where do otters sleep?", "stream": "s"}`, `{"id": "b", "text": "In a holt.", "stream": "s", "happened_at": "2025-05-03T12:00:00Z"}`} {
+		if a := do(t, s, "POST", space+"/memories", m); a.status != 201 {
+			t.Fatal(a.body)
+		}
+	}
+	first := do(t, s, "POST", space+"/recall", `{"text": "otters last May", "now": "2025-06-01T12:00:00Z", "explain": "replay"}`)
+	receipt, _ := first.json["receipt"].(string)
+	if first.status != 200 || receipt == "" {
+		t.Fatal(first.body)
+	}
+	do(t, s, "DELETE", space+"/memories/a", "")
+	again := do(t, s, "POST", space+"/recall/replay", `{"receipt": "`+receipt+`"}`)
+	if again.status != 200 || resultsIn(first) == "" || resultsIn(again) != resultsIn(first) {
+		t.Errorf("%s\n%s", again.body, first.body)
+	}
+	if a := do(t, s, "DELETE", space+"/memories/b?mode=erase", ""); a.status != 200 {
+		t.Fatal(a.body)
+	}
+	if a := do(t, s, "POST", space+"/recall/replay", `{"receipt": "`+receipt+`"}`); a.status != 409 || a.failure()["code"] != "payload_erased" {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	if a := do(t, s, "POST", space+"/recall/replay", `{}`); a.status != 400 || a.failure()["code"] != "receipt_invalid" {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
+// resultsIn is the results of an answer as they were written.
+func resultsIn(a answer) string {
+	from, to := strings.Index(a.body, `"results"`), strings.Index(a.body, `"recall_id"`)
+	if from < 0 || to < from {
+		return ""
+	}
+	return a.body[from:to]
+}
+
 // TestRecallSpacesNeedsAll: a space that the key may not see is answered like one that is not
 // there, also beside one that it may.
 func TestRecallSpacesNeedsAll(t *testing.T) {

@@ -92,7 +92,7 @@ func TestErrors(t *testing.T) {
 		{"websocket", "GET", space + "/events", "", 400, "invalid", "header_invalid", "Upgrade", "", []string{"Upgrade", "websocket"}},
 		{"compressed", "POST", space + "/memories", "x", 400, "invalid", "encoding_unknown", "Content-Encoding", "gzip", []string{"Content-Encoding", "gzip"}},
 		{"not swallowed", "POST", space + "/recall", `{"text":"x","min_confidence":0.5}`, 501, "unimplemented", "unimplemented", "min_confidence", "", nil},
-		{"not swallowed either", "POST", space + "/recall", `{"text":"x","explain":"replay"}`, 501, "unimplemented", "unimplemented", "explain", "", nil},
+		{"not swallowed either", "POST", space + "/recall", `{"text":"x","as_of":{"stored":"2026-01-01T00:00:00Z"}}`, 501, "unimplemented", "unimplemented", "as_of", "", nil},
 		{"retention", "PUT", "/v1/spaces/r", `{"settings":{"retention":{"law":"x"}}}`, 501, "unimplemented", "unimplemented", "settings.retention", "", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -123,7 +123,7 @@ func TestLater(t *testing.T) {
 	for _, c := range [][2]string{
 		{"POST", space + "/feedback"}, {"POST", space + "/complete"},
 		{"POST", space + "/match"}, {"POST", space + "/query"}, {"POST", space + "/consolidate"}, {"GET", space + "/concepts"},
-		{"GET", space + "/concepts/c"}, {"GET", space + "/plans"}, {"POST", space + "/plans/p/revert"}, {"POST", space + "/recall/replay"},
+		{"GET", space + "/concepts/c"}, {"GET", space + "/plans"}, {"POST", space + "/plans/p/revert"},
 	} {
 		body := ""
 		if c[0] == "POST" {

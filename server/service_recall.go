@@ -134,7 +134,7 @@ func cueOf(r *engramv1.Cue) (memory.Cue, error) {
 		return c, err
 	}
 	c.IncludeVector, c.IncludeLinks = has["vector"], has["links"]
-	if c.Explain, err = explainOf(r.Explain); err != nil {
+	if c.Explain, c.Replay, err = explainOf(r.Explain); err != nil {
 		return c, err
 	}
 	if c.Stages, err = stagesOf(r.Stages); err != nil {
@@ -155,18 +155,32 @@ func refuseLater(r *engramv1.Cue) error {
 	return nil
 }
 
-func explainOf(v *structpb.Value) (bool, error) {
+func explainOf(v *structpb.Value) (explain, replay bool, err error) {
 	switch x := v.AsInterface().(type) {
 	case nil:
-		return false, nil
+		return false, false, nil
 	case bool:
-		return x, nil
+		return x, false, nil
 	case string:
 		if x == "replay" {
-			return false, memory.Unimplemented("explain", "explain \"replay\" is not built yet")
+			return true, true, nil
 		}
 	}
-	return false, memory.Invalid("word_unknown", "explain", "explain can be false, true or \"replay\"")
+	return false, false, memory.Invalid("word_unknown", "explain", "explain can be false, true or \"replay\"")
+}
+
+// ReplayRecall gives the results of an earlier recall again.
+func (s *Service) ReplayRecall(ctx context.Context, r *engramv1.ReplayRecallRequest) (*engramv1.RecallResponse, error) {
+	sp, c, err := s.read(ctx, "replay_recall", r.GetSpace())
+	if err != nil {
+		return nil, err
+	}
+	a, err := sp.ReplayRecall(ctx, r.GetReceipt())
+	if err != nil {
+		return nil, err
+	}
+	c.LSN = a.LSN
+	return recollectionPB(&a, true), nil
 }
 
 // zoneOf reads a zone: a name such as Europe/Berlin, or an offset such as +02:00.
@@ -212,7 +226,7 @@ func stagesOf(on map[string]bool) (s memory.Stages, err error) {
 func recollectionPB(a *engram.Recollection, explain bool) *engramv1.RecallResponse {
 	out := &engramv1.RecallResponse{
 		Results: make([]*engramv1.RecallResult, len(a.Results)), RecallId: a.RecallID, Lsn: uint64(a.LSN), Now: timestamppb.New(a.Now),
-		Exact: a.Exact, Compared: uint64(a.Compared), Partial: a.Partial, Without: a.Without, Took: make(map[string]*durationpb.Duration, len(a.Took)),
+		Exact: a.Exact, Compared: uint64(a.Compared), Partial: a.Partial, Without: a.Without, Receipt: a.Receipt, Took: make(map[string]*durationpb.Duration, len(a.Took)),
 	}
 	for i := range a.Results {
 		out.Results[i] = resultPB(&a.Results[i], explain)

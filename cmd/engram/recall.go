@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,6 +25,7 @@ type recallFlags struct {
 	zone                     string
 	context, contextIDs      []string
 	spaces                   []string
+	receipt, replay          string
 	like, include, without   []string
 	limit, budget            int32
 	exact, explain           bool
@@ -45,6 +47,9 @@ Times: ` + timeHelp + `.`,
 		Args: takes(0, 1, "TEXT"),
 	}
 	client(c, reads, func(ctx context.Context, s *session, args []string) error {
+		if f.replay != "" {
+			return f.again(ctx, s)
+		}
 		cue, err := f.cue(c, s, args)
 		if err != nil {
 			return err
@@ -55,6 +60,9 @@ Times: ` + timeHelp + `.`,
 		}
 		a, err := s.Recall(ctx, r)
 		if err != nil {
+			return err
+		}
+		if err := f.keep(a); err != nil {
 			return err
 		}
 		return s.answer(a, func() error { return printRecall(s, a) })
@@ -76,6 +84,10 @@ func (f *recallFlags) add(c *cobra.Command) {
 	fs.BoolVar(&f.exact, "exact", false, "compare all vectors; --exact=false: never; left out: the engine chooses")
 	fs.StringVar(&f.now, "now", "", "moment to take as now")
 	fs.StringSliceVar(&f.include, "include", nil, "what else to bring: vector, links")
+	fs.StringVar(&f.receipt, "receipt", "", "write a receipt to this file, from which --replay shows the same results again")
+	fs.StringVar(&f.replay, "replay", "", "show the results again whose receipt is in this file")
+	_ = c.MarkFlagFilename("receipt")
+	_ = c.MarkFlagFilename("replay")
 	fs.StringSliceVar(&f.spaces, "spaces", nil, "recall from these spaces together, up to 16; instead of --space")
 	fs.StringVar(&f.zone, "zone", "", "zone of words such as yesterday, as Europe/Berlin or +02:00; left out: this machine's")
 	fs.StringArrayVar(&f.context, "context", nil, "what was said before, the oldest first; it primes")
@@ -116,7 +128,9 @@ func (f *recallFlags) cue(c *cobra.Command, s *session, args []string) (*engramv
 	if given("timeout") {
 		cue.Timeout = durationpb.New(f.timeout)
 	}
-	if f.explain {
+	if f.receipt != "" {
+		cue.Explain = structpb.NewStringValue("replay")
+	} else if f.explain {
 		cue.Explain = structpb.NewBoolValue(true)
 	}
 	for _, stage := range f.without {
@@ -126,6 +140,27 @@ func (f *recallFlags) cue(c *cobra.Command, s *session, args []string) (*engramv
 		cue.Stages[stage] = false
 	}
 	return cue, nil
+}
+
+// keep writes the receipt to where it was asked for.
+func (f *recallFlags) keep(a *engramv1.RecallResponse) error {
+	if f.receipt == "" {
+		return nil
+	}
+	return os.WriteFile(f.receipt, []byte(a.GetReceipt()+"\n"), 0o600)
+}
+
+// again shows the results of a receipt.
+func (f *recallFlags) again(ctx context.Context, s *session) error {
+	b, err := os.ReadFile(f.replay)
+	if err != nil {
+		return usage("--replay: %v", err)
+	}
+	a, err := s.ReplayRecall(ctx, &engramv1.ReplayRecallRequest{Space: s.space, Receipt: strings.TrimSpace(string(b))})
+	if err != nil {
+		return err
+	}
+	return s.answer(a, func() error { return printRecall(s, a) })
 }
 
 // addContext adds what was before, and the zone of who types.
