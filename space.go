@@ -85,6 +85,12 @@ func (s *Space) LSN() (memory.LSN, error) {
 		return 0, err
 	}
 	defer v.Close()
+	s.heard.Lock()
+	heard := s.heard.lsn
+	s.heard.Unlock()
+	if heard != 0 {
+		return heard, nil // every view that is taken from now on has it
+	}
 	m, err := v.Meta(s.id)
 	return m.LSN, err
 }

@@ -24,7 +24,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // listen serves on a free port; the address ends with the test.
-func listen(t *testing.T, s *server.Server) string {
+func listen(t testing.TB, s *server.Server) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
