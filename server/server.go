@@ -288,6 +288,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.rest(rec, r, c)
 	default:
 		s.rpc.ServeHTTP(rec, r)
+		if rec.status == 0 {
+			rec.WriteHeader(http.StatusOK) // of a message that has no bytes
+		}
 	}
 }
 
