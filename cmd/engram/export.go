@@ -34,7 +34,7 @@ it is whole; - or nothing is stdout.`,
   engram export --space notes --digest`,
 		Args: takes(0, 1, "FILE"),
 	}
-	client(c, reads, func(ctx context.Context, s *session, args []string) error {
+	client(c, copies, func(ctx context.Context, s *session, args []string) error {
 		x := &exportJob{s: s, bar: newBar(s.errs, 0), o: transfer.ExportOptions{Space: s.space, Vectors: transfer.Vectors(vectors)}}
 		x.o.Moved = x.moved
 		switch {

@@ -46,6 +46,7 @@ const (
 	reads access = iota // it is an error
 	makes               // the command may make the database
 	feeds               // it may, and it does many calls
+	copies              // it is an error; and nothing of it is changed, nor are vectors made meanwhile
 )
 
 // client makes c a client command: it has the flags of one, and run is called
@@ -85,10 +86,10 @@ func (s *session) open(ctx context.Context, data string, set *settings, a access
 		s.EngramServiceClient, err = dial(set.text("server"), cmp.Or(s.key, os.Getenv("ENGRAM_KEY")))
 		return func() error { return nil }, err
 	}
-	if _, err := os.Stat(data); errors.Is(err, os.ErrNotExist) && a == reads {
+	if _, err := os.Stat(data); errors.Is(err, os.ErrNotExist) && (a == reads || a == copies) {
 		return nil, failed(exitNotFound, "there is no database in %s", data).hinted("engram serve --data %s makes one, and so does engram remember --data %s TEXT", data, data)
 	}
-	o := engram.Options{DefaultModel: set.text("default_model"), Thesaurus: set.text("thesaurus"), AutoLinks: set.text("links") == "auto", Logger: slog.New(slog.NewTextHandler(s.errs, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	o := engram.Options{DefaultModel: set.text("default_model"), Thesaurus: set.text("thesaurus"), AutoLinks: set.text("links") == "auto", ReadOnly: a == copies, Logger: slog.New(slog.NewTextHandler(s.errs, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	db, err := openData(ctx, data, o, "talk to its server with --server ADDR instead of --data, or stop it first")
 	if err != nil {
 		return nil, err
