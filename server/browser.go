@@ -16,9 +16,7 @@ import (
 // keep an answer from being taken for something else. A page of another origin is
 // refused, also where a browser would only hide the answer from it: without keys
 // the server of somebody's own machine is open to every page they visit.
-//
-// BUG(server): without keys, a page whose name is made to point at 127.0.0.1 (DNS
-// rebinding) is of the server's own origin. Make a key where that matters.
+// A page whose name is made to point here is kept out in hosts.go.
 
 // securityHeaders are in every answer. The values are shared by all.
 var securityHeaders = []struct {

@@ -78,6 +78,7 @@ const (
 	codeRateLimited      = "rate_limited"
 	codeQuotaExceeded    = "quota_exceeded"
 	codeOriginDenied     = "origin_denied"
+	codeHostDenied       = "host_denied"
 	codeEncodingUnknown  = "encoding_unknown"
 	codeMessageInvalid   = "message_invalid"
 )

@@ -70,7 +70,7 @@ func TestHostileHeaders(t *testing.T) {
 		"an encoding of transfer": {"POST " + space + "/memories HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", 501, ""},
 		"no host":                 {"GET " + space + " HTTP/1.1\r\n\r\n", 400, ""},
 		"a method of its own":     {"BREW " + space + " HTTP/1.1\r\nHost: x\r\n\r\n", 405, "method_not_allowed"},
-		"an absolute URL":         {"GET http://elsewhere.example" + space + " HTTP/1.1\r\nHost: x\r\n\r\n", 200, ""},
+		"an absolute URL":         {"GET http://elsewhere.example" + space + " HTTP/1.1\r\nHost: x\r\n\r\n", 403, "host_denied"},
 		"a long known header":     {get + "Idempotency-Key: " + strings.Repeat("x", 256) + "\r\n\r\n", 400, "header_invalid"},
 		"a huge number":           {get + "Engram-Min-Lsn: 99999999999999999999999\r\n\r\n", 400, "header_invalid"},
 		"a long authorization":    {get + "Authorization: Bearer " + strings.Repeat("x", 4<<10) + "\r\n\r\n", 200, ""}, // no key is needed

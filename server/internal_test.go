@@ -110,7 +110,7 @@ func TestPanic(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	s, err := New(db, Options{})
+	s, err := New(db, Options{Hosts: []string{"example.com"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ func TestReadOnly(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := server.New(db, server.Options{})
+		s, err := server.New(db, server.Options{Hosts: []string{"example.com"}})
 		if err != nil {
 			t.Fatal(err)
 		}

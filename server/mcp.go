@@ -31,7 +31,7 @@ const spaceHeader = "Engram-Mcp-Space"
 // server a few milliseconds.
 func newMCP(s *Server) func() (http.Handler, error) {
 	return sync.OnceValues(func() (http.Handler, error) {
-		api := engramv1connect.NewEngramServiceClient(&http.Client{Transport: inward{s}}, "http://engram",
+		api := engramv1connect.NewEngramServiceClient(&http.Client{Transport: inward{s}}, "http://localhost",
 			connect.WithInterceptors(connect.UnaryInterceptorFunc(inTheNameOf)))
 		o := mcp.Options{Choose: true, Version: s.o.Version, With: withHeaders, SpaceOf: func(h http.Header) string { return h.Get(spaceHeader) }}
 		all, err := mcp.New(api, o)

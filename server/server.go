@@ -76,6 +76,10 @@ type Options struct {
 	// ModelKeys is the directory of the files that hold keys of remote models: callers
 	// over the network may name files in it alone. Default none.
 	ModelKeys string
+	// Hosts are names that requests may be for, beside addresses and localhost, such
+	// as that of a container; "*" is all. They matter to a server without keys and
+	// without TLS alone. Default none.
+	Hosts []string
 	// TLS, when it is set, is the only way to speak with the server.
 	TLS *TLS
 	// MaxConnections bounds the connections that are open, idle ones too; more are
@@ -258,7 +262,11 @@ func (s *Server) stream(ctx context.Context) (_ context.Context, release func(),
 // ServeHTTP answers one request, of any protocol.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.secure(w.Header(), r)
-	done, refused := s.cors(w, r)
+	refused := s.forUs(r)
+	done := false
+	if refused == nil {
+		done, refused = s.cors(w, r)
+	}
 	if done || s.plain(w, r, refused) {
 		return
 	}

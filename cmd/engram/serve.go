@@ -211,6 +211,7 @@ func (s *settings) server(log *slog.Logger) server.Options {
 		Logger: log, Version: buildVersion().Version, MaxBodyBytes: s.bytes("max_body"), MaxInFlight: s.count("max_requests"),
 		MaxStreams: s.count("max_streams"), RequestTimeout: s.duration("request_timeout"), SlowRequest: s.duration("slow_log"),
 		MaxConnections: s.count("max_connections"), RequireKeys: s.is("require_keys"), MetricsOpen: s.is("metrics_open"), Origins: s.list("origins"), ModelKeys: s.text("model_keys"),
+		Hosts:  append(s.list("hosts"), hostOf(s.text("listen"))),
 		Limits: s.limits(),
 	}
 }
@@ -221,4 +222,13 @@ func (s *settings) limits() server.Limits {
 		PerKey: server.Rate{PerSecond: s.number("rate_per_key")}, PerSpace: server.Rate{PerSecond: s.number("rate_per_space")},
 		SpaceMemories: uint64(s.number("quota_memories")), SpaceBytes: uint64(max(s.bytes("quota_bytes"), 0)),
 	}
+}
+
+// hostOf is the name in an address to listen on, which requests are for.
+func hostOf(listen string) string {
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil {
+		return listen
+	}
+	return host
 }

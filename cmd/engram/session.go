@@ -43,10 +43,10 @@ type session struct {
 type access int
 
 const (
-	reads access = iota // it is an error
-	makes               // the command may make the database
-	feeds               // it may, and it does many calls
-	copies              // it is an error; and nothing of it is changed, nor are vectors made meanwhile
+	reads  access = iota // it is an error
+	makes                // the command may make the database
+	feeds                // it may, and it does many calls
+	copies               // it is an error; and nothing of it is changed, nor are vectors made meanwhile
 )
 
 // client makes c a client command: it has the flags of one, and run is called

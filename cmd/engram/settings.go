@@ -64,6 +64,7 @@ var allSettings = []setting{
 	{"require_keys", "false", "want an API key of every caller, also while there is none yet", checkBool},
 	{"metrics_open", "false", "give /metrics without a key, also when keys are wanted", checkBool},
 	{"origins", "", "origins whose pages may use the API from a browser, with commas between; *: all", checkAny},
+	{"hosts", "", "names that requests may be for beside addresses, localhost and that of listen, where there are neither keys nor TLS, with commas between; *: all", checkAny},
 	{"tls_cert", "", "certificate in PEM; with it the server speaks TLS alone", checkAny},
 	{"tls_key", "", "key of the certificate, in PEM", checkAny},
 	{"tls_client_ca", "", "roots in PEM of the certificates that clients must have (mutual TLS)", checkAny},
@@ -95,7 +96,7 @@ func checkModel(s string) error {
 
 // serveSettings are those that a server reads.
 var serveSettings = []string{"data", "listen", "insecure", "log_level", "log_format", "cache", "reserve", "open_spaces", "idle_close",
-	"max_requests", "max_streams", "max_body", "request_timeout", "slow_log", "otlp_endpoint", "default_model", "model_keys", "thesaurus", "links", "read_only", "stop_timeout", "max_connections", "require_keys", "metrics_open", "origins",
+	"max_requests", "max_streams", "max_body", "request_timeout", "slow_log", "otlp_endpoint", "default_model", "model_keys", "thesaurus", "links", "read_only", "stop_timeout", "max_connections", "require_keys", "metrics_open", "origins", "hosts",
 	"tls_cert", "tls_key", "tls_client_ca", "rate_per_key", "rate_per_space", "quota_memories", "quota_bytes"}
 
 func settingOf(key string) *setting {
