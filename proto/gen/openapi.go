@@ -36,6 +36,9 @@ func polish(file string) error {
 			}
 		}
 	}
+	for path, item := range besides() {
+		doc["paths"].(map[string]any)[path] = item
+	}
 	b, err = encode(doc)
 	if err != nil {
 		return err
