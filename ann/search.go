@@ -85,7 +85,7 @@ type finder struct {
 
 // margin is by how much keys may be off, in standard deviations of the error of
 // one: a row is compared by itself when its key is within it of the k-th key.
-const margin = 3.5
+const margin = 4.5
 
 // rankMost is how many rows a search compares by themselves, and at least rankShare
 // times k: where so many are as near as their codes can tell, it takes some
