@@ -73,7 +73,7 @@ func recallOf(t *testing.T, g *ann.Graph, queries [][]float32, allow *bitset.Bit
 // Ten rounds in which half of all is replaced cost no recall, also while what
 // comes is somewhere else than what goes.
 func TestGraphChurn(t *testing.T) {
-	const n, dim = 2000, 64
+	const n, dim = 1200, 64
 	for _, drift := range []bool{false, true} {
 		t.Run(fmt.Sprintf("drift=%v", drift), func(t *testing.T) {
 			c := newCloud(5, 20, dim)
@@ -111,10 +111,10 @@ func TestGraphChurn(t *testing.T) {
 			}
 			settle(t, fresh, 2)
 			var queries [][]float32
-			for range 100 {
+			for range 400 {
 				queries = append(queries, c.vector())
 			}
-			o := ann.Options{Walk: true, Effort: 24}
+			o := ann.Options{Walk: true, Effort: 10}
 			got, want := recallOf(t, g, queries, nil, o), recallOf(t, fresh, queries, nil, o)
 			t.Logf("recall %.4f after churn, %.4f fresh; %s", got, want, ann.Describe(g))
 			if got < want-.01 {
