@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -170,7 +171,7 @@ func (s *set) recall(tb testing.TB, g *ann.Graph, o ann.Options) (recall, compar
 }
 
 // BenchmarkGraph gives recall and queries a second of one goroutine for several
-// efforts: of MiniLM's paragraphs where $ENGRAM_DATA has them, and of clusters,
+// efforts, each query at its quickest, since others may use the machine: of MiniLM's paragraphs where $ENGRAM_DATA has them, and of clusters,
 // whose size $ENGRAM_ANN_ROWS gives, such as 100000x768.
 func BenchmarkGraph(b *testing.B) {
 	n, d := sizeAsked()
@@ -185,19 +186,23 @@ func BenchmarkGraph(b *testing.B) {
 				o := ann.Options{Workers: 1, Walk: true, Effort: effort}
 				recall, compared := s.recall(b, g, o)
 				b.Run(strconv.Itoa(effort), func(b *testing.B) {
-					best := time.Hour
+					best := slices.Repeat([]time.Duration{time.Hour}, len(s.queries))
 					for b.Loop() {
-						began := time.Now()
-						for _, q := range s.queries {
+						for i, q := range s.queries {
+							began := time.Now()
 							if _, _, err := g.Search(context.Background(), q, setK, nil, o); err != nil {
 								b.Fatal(err)
 							}
+							best[i] = min(best[i], time.Since(began))
 						}
-						best = min(best, time.Since(began))
+					}
+					total := time.Duration(0)
+					for _, t := range best {
+						total += t
 					}
 					b.ReportMetric(recall, "recall")
 					b.ReportMetric(compared, "compared")
-					b.ReportMetric(float64(len(s.queries))/best.Seconds(), "best-qps")
+					b.ReportMetric(float64(len(s.queries))/total.Seconds(), "best-qps")
 				})
 				if recall > .9995 {
 					break

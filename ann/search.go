@@ -393,7 +393,9 @@ func (s *scratch) scanTail(ctx context.Context, tail []uint32, allow *bitset.Bit
 func (f *finder) rank(items []item, walked bool) (Found, error) {
 	g, q := f.g, f.probe.numbers
 	top := newBest(f.k, f.work.compare)
-	for _, it := range items {
+	f.fetchVectors(items[:min(len(items), fetchAhead)])
+	for i, it := range items {
+		f.fetchVectors(items[min(len(items), i+fetchAhead):min(len(items), i+fetchAhead+1)])
 		row := it.row()
 		score := g.score(q, row)
 		if f.wants(row) {
@@ -415,6 +417,15 @@ func (f *finder) rank(items []item, walked bool) (Found, error) {
 		}
 	}
 	return Found{Hits: top.sorted(), Compared: f.compared}, nil
+}
+
+// fetchAhead is how many vectors are asked for before they are compared.
+const fetchAhead = 3
+
+func (f *finder) fetchVectors(items []item) {
+	for _, it := range items {
+		vector.Fetch(f.g.vector(it.row()))
+	}
 }
 
 func (f *finder) wants(row uint32) bool {

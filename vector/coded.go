@@ -1,5 +1,7 @@
 package vector
 
+import "unsafe"
+
 // Coded rows are int8 codes in chunks, as an index keeps them that grows and
 // shrinks: no row ever moves, and a chunk may lie anywhere. What they are
 // compared by is a key, which is smaller for nearer rows:
@@ -79,10 +81,9 @@ func (r *CodedRows) key(q *CodedQuery, row uint32, dot int32) float32 {
 	return f.Bias + float32(scaled*q.Factor)
 }
 
-// Fetch asks for the memory of whole lines of v, 16 numbers each, that will be
-// read soon, and does not wait for it.
-func Fetch(v []uint32) {
+// Fetch asks for the memory of v that will be read soon, and does not wait for it.
+func Fetch[T uint32 | float32](v []T) {
 	if len(v) > 0 {
-		fetch(&v[0], 4*len(v))
+		fetch((*uint32)(unsafe.Pointer(&v[0])), 4*len(v))
 	}
 }
