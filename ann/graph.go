@@ -51,6 +51,7 @@ type Graph struct {
 	sweep   sweep
 	placed  uint64 // counts Place, and what else changes links
 
+	slab    []byte   // room for the next chunks of all but the vectors
 	heap    []bool   // of each chunk of vectors: it lies on the heap
 	changed []uint64 // of each chunk of vectors: the stamp at which it changed last
 	stamp   uint64   // counts Put and Delete

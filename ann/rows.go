@@ -81,17 +81,45 @@ func (g *Graph) findFree() int {
 }
 
 func (g *Graph) addChunk() {
-	const n = vector.CodedChunk
-	if g.code.stride > 0 {
-		g.coded.Codes = append(g.coded.Codes, make([]int8, n*g.code.stride))
-	}
-	g.coded.Factors = append(g.coded.Factors, make([]vector.RowFactors, n))
-	g.links = append(g.links, make([]uint32, n*degree))
-	g.vectors = append(g.vectors, make([]float32, n*g.dim))
+	g.addTables()
+	g.vectors = append(g.vectors, make([]float32, vector.CodedChunk*g.dim))
 	g.heap, g.changed = append(g.heap, true), append(g.changed, g.stamp)
+}
+
+// slabChunks is for how many chunks at most memory is taken at once, and slabShare
+// how many there are for each: large pages need large pieces.
+const (
+	slabChunks = 64
+	slabShare  = 8
+)
+
+// addTables adds a chunk to all tables but the vectors.
+func (g *Graph) addTables() {
+	const n = vector.CodedChunk
+	each := n * (g.code.stride + int(unsafe.Sizeof(vector.RowFactors{})) + 4*degree)
 	if g.metric == memory.MetricDot {
-		g.lifts = append(g.lifts, make([]lift, n))
+		each += n * int(unsafe.Sizeof(lift{}))
 	}
+	if len(g.slab) < each {
+		g.slab = vector.Pages(each * min(max(1, len(g.links)/slabShare), slabChunks))
+	}
+	if g.code.stride > 0 {
+		g.coded.Codes = append(g.coded.Codes, cut[int8](&g.slab, n*g.code.stride))
+	}
+	g.coded.Factors = append(g.coded.Factors, cut[vector.RowFactors](&g.slab, n))
+	g.links = append(g.links, cut[uint32](&g.slab, n*degree))
+	if g.metric == memory.MetricDot {
+		g.lifts = append(g.lifts, cut[lift](&g.slab, n))
+	}
+}
+
+// cut takes n numbers from a slab. They have no pointers in them, and what comes
+// before them is a multiple of 8 bytes.
+func cut[T any](slab *[]byte, n int) []T {
+	var one T
+	v := unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(*slab))), n)
+	*slab = (*slab)[n*int(unsafe.Sizeof(one)):]
+	return v
 }
 
 // wipe overwrites what is known of a row's vector.

@@ -340,12 +340,13 @@ func (l *loader) load() error {
 	l.slots = copied[uint32](l.at[partSlots].of(l.b))
 	l.states = copied[state](l.at[partStates].of(l.b))
 	l.born = make([]uint32, l.count)
-	l.coded.Factors = chunksOf[vector.RowFactors](l.at[partFactors].of(l.b), 1)
-	l.lifts = chunksOf[lift](l.at[partLifts].of(l.b), 1)
-	l.links = chunksOf[uint32](l.at[partLinks].of(l.b), degree)
-	if l.code.stride > 0 {
-		l.coded.Codes = chunksOf[int8](l.at[partCodes].of(l.b), l.code.stride)
+	for range l.at[partLinks].size / (4 * degree * vector.CodedChunk) {
+		l.addTables()
 	}
+	fillChunks(l.coded.Factors, l.at[partFactors].of(l.b))
+	fillChunks(l.lifts, l.at[partLifts].of(l.b))
+	fillChunks(l.links, l.at[partLinks].of(l.b))
+	fillChunks(l.coded.Codes, l.at[partCodes].of(l.b))
 	l.vectors = l.viewVectors(l.b, l.at)
 	l.heap, l.changed = make([]bool, len(l.links)), make([]uint64, len(l.links))
 	if err := l.readLists(); err != nil {
@@ -362,14 +363,11 @@ func copied[T any](b []byte) []T {
 	return v
 }
 
-// chunksOf is numbers in chunks, each a row.
-func chunksOf[T any](b []byte, each int) (chunks [][]T) {
-	var one T
-	size := each * vector.CodedChunk * int(unsafe.Sizeof(one))
-	for ; len(b) > 0; b = b[size:] {
-		chunks = append(chunks, copied[T](b[:size]))
+// fillChunks copies a part into its chunks.
+func fillChunks[T any](chunks [][]T, b []byte) {
+	for _, c := range chunks {
+		b = b[copy(raw(c), b):]
 	}
-	return chunks
 }
 
 // viewVectors is the vectors in a snapshot, where they lie if they can be read
