@@ -347,6 +347,7 @@ func (t *tower) waitAssociated(ctx context.Context) {
 		return
 	}
 	wake(t.space.db.towers.fresh)
+	wake(t.space.db.towers.asked)
 	select {
 	case <-done:
 	case <-t.gone:
@@ -384,8 +385,28 @@ func (db *DB) associateAll() {
 		case <-db.run.stop:
 			return
 		}
+		if !db.lull() {
+			return
+		}
 		db.inTurns(db.associatePart)
 	}
+}
+
+// associateLull is how long the rules wait for more memories to be asked about
+// together, unless someone waits for their links: a commit for every one of them would
+// take the disk from a writer of many.
+const associateLull = 5 * time.Millisecond
+
+// lull waits for more; false: the database closes. It goes by the machine's clock, as it
+// decides nothing but how many links are in one commit.
+func (db *DB) lull() bool {
+	select {
+	case <-time.After(associateLull):
+	case <-db.towers.asked:
+	case <-db.run.stop:
+		return false
+	}
+	return true
 }
 
 // associatePart makes some of a space's links; it says whether there may be more to

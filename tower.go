@@ -386,12 +386,13 @@ type towers struct {
 	work  chan struct{} // holds one token when a queue has something
 	texts chan struct{} // holds one token when a text wants a vector
 	fresh chan struct{} // holds one token when a memory wants links
+	asked chan struct{} // and one when someone waits for them
 	shut  bool
 }
 
 func (ts *towers) init() {
 	ts.byID = make(map[memory.SpaceID]*tower)
-	ts.work, ts.texts, ts.fresh = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
+	ts.work, ts.texts, ts.fresh, ts.asked = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
 }
 
 // wake puts a token where a goroutine waits for work.

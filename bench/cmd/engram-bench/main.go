@@ -6,6 +6,7 @@
 //	go run ./bench/cmd/engram-bench ablation  what each stage of recall gives, with the model and without (needs ENGRAM_DATA)
 //	go run ./bench/cmd/engram-bench write     durable writes against the bare disk and the bare store
 //	go run ./bench/cmd/engram-bench recall    recall by text, exact vector scan, filters
+//	go run ./bench/cmd/engram-bench spread    activation along links: graphs, hostile ones, a large space, writes
 //	go run ./bench/cmd/engram-bench open      opening: a large space, an empty server, many small spaces
 //	go run ./bench/cmd/engram-bench mix       the reference workload, open loop
 //	go run ./bench/cmd/engram-bench doors     gRPC and REST beside the library, import, export, a server at rest
@@ -72,6 +73,7 @@ var commands = map[string]func(context.Context, *bench) error{
 	"ablation":  ablation,
 	"write":     write,
 	"recall":    recall,
+	"spread":    spread,
 	"open":      open,
 	"mix":       mix,
 	"doors":     doors,
