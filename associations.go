@@ -43,6 +43,7 @@ type associations struct {
 	opened   uint32                  // streams so far: the number of the last
 	notes    []note                  // by ordinal
 	fresh    []fresh                 // versions that the rules have not been asked about, in order
+	near     []fresh                 // whose vectors have come, where the rule similar is on
 	resting  bool                    // links could not be made a moment ago
 	done     chan struct{}           // closed when fresh becomes empty; nil: nobody waits
 	rules    atomic.Pointer[ruleSet] // of the settings as they were last asked; needs no lock
@@ -285,6 +286,9 @@ func (t *tower) associate(ctx context.Context, v *store.View) error {
 		a.fresh = freshAfter(nodes, done)
 	}
 	t.assoc = a
+	if t.linksSimilar() {
+		return t.findNear(ctx, v, a)
+	}
 	return nil
 }
 
@@ -416,12 +420,22 @@ func (db *DB) associatePart(t *tower) bool {
 		return false
 	}
 	part := t.freshPart()
-	if len(part) == 0 {
+	near := t.nearPart()
+	if len(part)+len(near) == 0 {
 		return false
 	}
-	err := t.linkPart(part)
+	var err error
+	if len(part) > 0 {
+		near = nil // their turn comes when there are links to tell what is linked already
+		err = t.linkPart(part)
+	} else {
+		err = t.linkNear(near)
+	}
 	t.mu.Lock()
 	t.assoc.settle(len(part), err != nil)
+	if err == nil {
+		t.assoc.near = t.assoc.near[len(near):]
+	}
 	t.mu.Unlock()
 	if err == nil {
 		return true

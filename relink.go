@@ -230,10 +230,14 @@ func (t *tower) relinkOne(v *store.View, n *store.Node) (one relinked, found boo
 	if err != nil || !found {
 		return one, false, err
 	}
+	near, err := t.proposeNear(v, n)
+	if err != nil {
+		return one, false, err
+	}
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	one.named = rules.NamedBy(rules.Words(&m.Episode), known{t, n.Ordinal})
-	one.links = slices.DeleteFunc(one.links, func(l *store.Link) bool {
+	one.links = slices.DeleteFunc(append(one.links, near...), func(l *store.Link) bool {
 		return l.Rule == rules.RuleMentions && l.From == n.Ordinal && t.mentionedOtherwise(l)
 	})
 	return one, true, nil

@@ -207,7 +207,11 @@ func (t *tower) followRecord(v *store.View, r *store.Record, given any) error {
 		if t.assoc != nil {
 			t.assoc.put(r.Node, in.episode)
 		}
+		if r.Node.Vector != 0 {
+			t.hasVector(r.Node.Ordinal, r.LSN)
+		}
 	case store.VectorPut:
+		t.hasVector(r.Vector.Ordinal, r.LSN)
 		return t.putVector(v, r.Vector, given)
 	case store.LinkPut:
 		if t.assoc != nil {
@@ -410,7 +414,7 @@ func (ts *towers) haveWork(t *tower) {
 	if len(t.lacking.queue) > 0 && !t.lacking.resting {
 		wake(ts.texts)
 	}
-	if t.assoc != nil && len(t.assoc.fresh) > 0 && !t.assoc.resting {
+	if t.assoc != nil && len(t.assoc.fresh)+len(t.assoc.near) > 0 && !t.assoc.resting {
 		wake(ts.fresh)
 	}
 }
@@ -419,7 +423,7 @@ func (ts *towers) haveWork(t *tower) {
 func (t *tower) hasWork() bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return t.lacking.slots.Any() || t.assoc != nil && len(t.assoc.fresh) > 0
+	return t.lacking.slots.Any() || t.assoc != nil && len(t.assoc.fresh)+len(t.assoc.near) > 0
 }
 
 // use holds a tower that is open and whole for a part of the work beside calls; false

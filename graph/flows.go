@@ -10,6 +10,7 @@ const (
 	TypePeople   = "people"   // from a memory to the one before it with the same person
 	TypePlace    = "place"    // from a memory to the one before it at the same place
 	TypeShares   = "shares"   // from a memory to the one before it that holds the same rare words
+	TypeSimilar  = "similar"  // from a memory to one before it whose vector is near
 )
 
 var defaultFlows = map[string]Flow{
@@ -19,6 +20,7 @@ var defaultFlows = map[string]Flow{
 	TypePeople:   {Out: 0.1, In: 0.1},
 	TypePlace:    {Out: 0.1, In: 0.1},
 	TypeShares:   {Out: 0.1, In: 0.1},
+	TypeSimilar:  {Out: 0.1, In: 0.1},
 	"":           {Out: 0.8, In: 0.2},
 }
 

@@ -19,8 +19,15 @@
 //     the second half it would matter which of two was stored first.
 //   - people, place: to the latest memory with the same person, or at the same
 //     place, if nothing else links the two.
-//   - shares: to the latest memory that holds the same rare name or id, though
+//   - shares: to the latest memory before it that holds the same rare name or id, though
 //     nothing is called so. Off by default.
+//   - similar: to the memories before it whose vectors are nearest. The caller proposes
+//     it, once there is a vector. Off by default.
+//   - patterns, which a space has of its own: to the latest memory before it with the
+//     same words where the pattern matches.
+//
+// An entity that comes after the texts that say its names is linked to by them: the
+// latest, at most 64 ([Set.ProposeEntity]), and none that has its links already.
 //
 // A memory gets 8 at most. They are proposals: the caller puts into the record
 // what it takes of them, with the rule's name, and [Version] says which rules these

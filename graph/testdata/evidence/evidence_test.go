@@ -318,3 +318,57 @@ func gain(before, after []float64) (low, high float64) {
 	slices.Sort(means)
 	return means[len(means)/40], means[len(means)-len(means)/40-1]
 }
+
+// TestChoices prints what rules that are off by default would give, and what those that
+// are on give: the recipe as a whole on other links. Nothing is chosen by conversations 4-5.
+func TestChoices(t *testing.T) {
+	dir := os.Getenv("ENGRAM_DATA")
+	if dir == "" || testing.Short() {
+		t.Skip("ENGRAM_DATA is not set, or vectors take too long")
+	}
+	cs, err := readLocomo(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hotpot, err := readHotpot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cs = append(cs, hotpot)
+	embedAll(t, cs)
+	carries := func(f graph.Flow) graph.Options {
+		o := graph.Options{Flows: graph.DefaultFlows()}
+		o.Flows[graph.TypeSimilar], o.Flows[graph.TypeShares] = f, f
+		return o
+	}
+	for _, by := range []choice{
+		{name: "by default"},
+		{name: "without people", set: rules.Set{Off: []string{rules.RulePeople}}},
+		{name: "shares", set: rules.Set{Shares: true}},
+		{name: "similar 1 over 0.5", similar: 1, least: 0.5},
+		{name: "similar 2 over 0.5", similar: 2, least: 0.5},
+		{name: "similar 2 over 0.7", similar: 2, least: 0.7},
+		{name: "similar 5 over 0.4", similar: 5, least: 0.4},
+	} {
+		var spaces []*space
+		links := 0
+		for _, c := range cs {
+			s, err := linkedBy(c, by)
+			if err != nil {
+				t.Fatal(err)
+			}
+			spaces = append(spaces, s)
+			links += s.graph.Stats().Links
+		}
+		for _, f := range []graph.Flow{{Out: 0.1, In: 0.1}, {Out: 0.8, In: 0.2}} {
+			y := newTally()
+			for i, s := range spaces {
+				for j := range s.questions {
+					y.add(i, s, &s.questions[j], answer(t, s, &s.questions[j], variant{blend: graph.DefaultBlend, options: carries(f)}, true))
+				}
+			}
+			t.Logf("%-20s flow %.1f/%.1f, %5d links: LoCoMo R@10 %.1f in_2000 %.1f (1-3: %.1f, 4-5: %.1f)  HotpotQA R@5 %.1f (bridge %.1f, comparison %.1f)", by.name, f.Out, f.In, links,
+				y.mean("R@10"), y.mean("tokens"), y.mean("1-3"), y.mean("4-5"), y.mean("hot"), y.mean("bridge"), y.mean("comparison"))
+		}
+	}
+}

@@ -1,7 +1,9 @@
 package evidence
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/engramdb/engram/graph"
@@ -13,6 +15,7 @@ import (
 // rules propose as one memory after the other comes in.
 type space struct {
 	*collection
+	choice choice
 	graph  *graph.Graph
 	names  *rules.Names // titles
 	who    *rules.Names // people, by number
@@ -23,8 +26,18 @@ type space struct {
 	by     map[string]int
 }
 
-func newSpace(c *collection) (*space, error) {
-	s := &space{collection: c, graph: graph.New(), names: rules.NewNames(), who: rules.NewNames(),
+func newSpace(c *collection) (*space, error) { return linkedBy(c, choice{}) }
+
+// choice is which rules make the links.
+type choice struct {
+	name    string
+	set     rules.Set
+	similar int     // how many of the nearest memories before it one is linked to, by their vectors
+	least   float64 // and how near they are at least, as a cosine
+}
+
+func linkedBy(c *collection, by choice) (*space, error) {
+	s := &space{choice: by, collection: c, graph: graph.New(), names: rules.NewNames(), who: rules.NewNames(),
 		number: map[string]memory.Ordinal{}, last: map[string]memory.Ordinal{}, by: map[string]int{}}
 	for i := range c.texts {
 		if err := s.remember(i); err != nil {
@@ -40,7 +53,11 @@ func (s *space) remember(i int) error {
 		e.Stream, e.People = fmt.Sprint(s.streams[i]), []string{s.people[i]}
 	}
 	n := memory.Ordinal(i + 1)
-	for _, p := range (rules.Set{}).Propose(e, s) {
+	proposals := s.choice.set.Propose(e, s)
+	if room := rules.LinksMost - len(proposals); room > 0 {
+		proposals = append(proposals, s.nearest(i, min(room, s.choice.similar))...)
+	}
+	for _, p := range proposals {
 		l := graph.Link{From: n, To: p.Other, Type: p.Type, Weight: p.Weight}
 		if p.Back {
 			l.From, l.To = l.To, l.From
@@ -64,6 +81,32 @@ func (s *space) remember(i int) error {
 	s.lower = append(s.lower, strings.ToLower(s.texts[i]))
 	s.count++
 	return nil
+}
+
+// nearest proposes links to the memories before one that are nearest.
+func (s *space) nearest(i, most int) (near []rules.Proposal) {
+	if most == 0 || s.vectors == nil {
+		return nil
+	}
+	type one struct {
+		n memory.Ordinal
+		c float64
+	}
+	var all []one
+	for j := range s.count {
+		cosine := 0.0
+		for d := range s.vectors[i] {
+			cosine += float64(s.vectors[i][d]) * float64(s.vectors[j][d])
+		}
+		if cosine >= s.choice.least {
+			all = append(all, one{memory.Ordinal(j + 1), cosine})
+		}
+	}
+	slices.SortFunc(all, func(a, b one) int { return cmp.Compare(b.c, a.c) })
+	for _, x := range all[:min(most, len(all))] {
+		near = append(near, rules.Proposal{Other: x.n, Type: graph.TypeSimilar, Rule: rules.RuleSimilar, Weight: 1})
+	}
+	return near
 }
 
 func (s *space) Previous(stream string) memory.Ordinal            { return s.last["\x00"+stream] }
