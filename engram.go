@@ -30,7 +30,8 @@ type DB struct {
 		byName map[memory.SpaceName]*Space
 		byID   map[memory.SpaceID]*Space
 	}
-	towers towers
+	towers  towers
+	vectors vectorMemory
 	// saving is held while a snapshot of any tower is written or removed, so that
 	// an erasure never races with a save of what it erases.
 	saving sync.Mutex
@@ -57,6 +58,7 @@ func Open(ctx context.Context, dir string, o Options) (*DB, error) {
 	db.run.init()
 	db.jobs.init(o.Clock)
 	db.towers.init()
+	db.vectors.init(o.VectorMemory)
 	db.spaces.byName = make(map[memory.SpaceName]*Space)
 	db.spaces.byID = make(map[memory.SpaceID]*Space)
 	db.shard, err = store.Open(dir, store.Options{
@@ -113,6 +115,7 @@ func (db *DB) start(ctx context.Context) error {
 	db.run.start("follow", db.follow)
 	db.run.start("embed", db.embedAll)
 	db.run.start("associate", db.associateAll)
+	db.run.start("link vectors", db.linkAll)
 	db.run.start("housekeeping", db.keepHouse)
 	return nil
 }
@@ -160,6 +163,7 @@ type Stats struct {
 	Tail       int // changes that wait for indexes, over all open spaces
 	TailBound  int // of one space
 	IndexBytes int64
+	Vectors    VectorStats
 }
 
 // Stats reads the figures; it is cheap.
@@ -168,9 +172,14 @@ func (db *DB) Stats() Stats {
 	db.spaces.RLock()
 	s.Spaces = len(db.spaces.byName)
 	db.spaces.RUnlock()
+	s.Vectors = db.vectors.stats()
 	for _, t := range db.towers.open() {
 		s.OpenSpaces++
 		s.Tail += t.tail()
+		if t.isOpen() {
+			waits, _ := t.waiting()
+			s.Vectors.Tail += waits
+		}
 	}
 	return s
 }

@@ -38,6 +38,10 @@ type Options struct {
 	// TailBound is how many acknowledged changes of a space may wait for its
 	// indexes; a writer beyond it does the indexing first. Default 1,000.
 	TailBound int
+	// VectorMemory bounds what the indexes of vectors take in memory, over all open
+	// spaces: a write or an opening that would pass it is refused with
+	// vector_memory_full, after spaces that nobody uses were closed. Default 4 GiB.
+	VectorMemory int64
 	// WalkWindow is how long a page walk sees what was ended after it began;
 	// default 15 minutes.
 	WalkWindow time.Duration
@@ -76,14 +80,17 @@ func (o Options) withDefaults() (Options, error) {
 	if o.ReserveBytes == 0 {
 		o.ReserveBytes = 256 << 20
 	}
+	if o.VectorMemory == 0 {
+		o.VectorMemory = 4 << 30
+	}
 	if o.IdleClose == 0 {
 		o.IdleClose = 10 * time.Minute
 	}
 	if o.WalkWindow == 0 {
 		o.WalkWindow = 15 * time.Minute
 	}
-	if o.CacheBytes < 0 || o.MaxOpenSpaces < 1 || o.TailBound < 1 || o.IdleClose < 0 || o.WalkWindow < 0 {
-		return o, memory.Invalid("option_out_of_range", "options", "options: CacheBytes, MaxOpenSpaces, TailBound, IdleClose and WalkWindow are positive")
+	if o.CacheBytes < 0 || o.MaxOpenSpaces < 1 || o.TailBound < 1 || o.IdleClose < 0 || o.WalkWindow < 0 || o.VectorMemory < 0 {
+		return o, memory.Invalid("option_out_of_range", "options", "options: CacheBytes, MaxOpenSpaces, TailBound, IdleClose, WalkWindow and VectorMemory are positive")
 	}
 	return o, nil
 }

@@ -158,6 +158,7 @@ func (t *tower) recall(ctx context.Context, q recall.Question, named []memory.Or
 			q.Named = append(q.Named, slot)
 		}
 	}
+	t.rememberCue(q.Cue)
 	answer, err := recall.Run(ctx, t.indexes(), q)
 	out.Recognition = recognition(q.Cue, answer.Ranked)
 	out.LSN, out.Exact, out.Compared, out.Partial, out.Times = t.applied, answer.Exact, answer.Compared, answer.Partial, answer.Times

@@ -29,6 +29,9 @@ func (s *Space) remember(ctx context.Context, e memory.Episode, o WriteOptions) 
 	if err != nil {
 		return Written{}, err
 	}
+	if err := s.admitVectors(min(1, len(e.Vector))); err != nil {
+		return Written{}, err
+	}
 	var w Written
 	c, err := s.commit(ctx, "remember", o, &w, p.args(o), func(tx *store.Tx) error {
 		plan, err := p.plan(tx, o)
@@ -597,6 +600,9 @@ func (s *Space) rememberBatch(ctx context.Context, es []memory.Episode, partial 
 	if size > memory.MaxBatchBytes {
 		return BatchWritten{}, memory.Errorf(memory.KindTooLarge, "batch_too_large", "the batch has about %d bytes; at most %d fit one", size, memory.MaxBatchBytes).
 			Hinted("split it into smaller batches")
+	}
+	if err := s.admitVectors(vectorCount(es)); err != nil {
+		return BatchWritten{}, err
 	}
 	items := make([]*prepared, len(es))
 	b, err := s.batch(ctx, batchCall{

@@ -10,6 +10,7 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -23,13 +24,14 @@ import (
 // A snapshot is the indexes of a space at an LSN, in DIR/index/SPACE.LSN. It is
 // drawn in docs/format/snapshot.md. It saves time and nothing else: one that is
 // missing, damaged or of another format is passed over, and the indexes are
-// built from the state. Vectors are not in it: they are read from the store.
+// built from the state. Vectors are not in it: a large space has them in a file
+// beside it (nearest_file.go), else they are read from the store.
 
 // snapshotWorth is how many changes are worth a snapshot: fewer are followed
 // from the journal, or built from the state, in less time than a file takes.
 const snapshotWorth = 2000
 
-var snapshotMagic = [8]byte{'E', 'N', 'G', 'R', 'A', 'M', 'S', 1}
+var snapshotMagic = [8]byte{'E', 'N', 'G', 'R', 'A', 'M', 'S', 2}
 
 // maxSnapshotSlots bounds what a damaged file can make us allocate.
 const maxSnapshotSlots = 1 << 31
@@ -53,7 +55,7 @@ func (t *tower) open(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := t.readVectors(ctx, v); err != nil {
+	if err := t.openVectors(ctx, v); err != nil {
 		return err
 	}
 	t.findMissing()
@@ -180,7 +182,7 @@ func (t *tower) readVectors(ctx context.Context, v *store.View) error {
 	dimension := t.space.Settings().Vector.Dimension
 	err := v.Vectors(t.space.id, func(o memory.Ordinal, version uint32, b []byte) bool {
 		slot, ok := t.facets.Live(o)
-		if ok && int(slot) < len(t.at) && t.at[slot] == version && len(b) == 4*dimension {
+		if ok && int(slot) < len(t.at) && t.at[slot] == version && len(b) == 4*dimension && !t.vectors.Has(slot) {
 			t.vectors.Put(slot, store.DecodeVector(b))
 		}
 		return ctx.Err() == nil
@@ -226,7 +228,7 @@ func (db *DB) newestSnapshot(id memory.SpaceID) (name string, lsn memory.LSN) {
 	prefix := fmt.Sprintf("%d.", id)
 	for _, n := range names {
 		var l uint64
-		if !strings.HasPrefix(n, prefix) || strings.HasSuffix(n, ".tmp") {
+		if !strings.HasPrefix(n, prefix) || strings.HasSuffix(n, ".tmp") || isNear(n) {
 			continue
 		}
 		if _, err := fmt.Sscanf(n[len(prefix):], "%d", &l); err == nil && memory.LSN(l) >= lsn {
@@ -241,10 +243,15 @@ func (db *DB) newestSnapshot(id memory.SpaceID) (name string, lsn memory.LSN) {
 func (db *DB) removeSnapshots(id memory.SpaceID) error {
 	db.saving.Lock()
 	defer db.saving.Unlock()
-	return errors.Join(db.removeSnapshotsLocked(id, ""), db.removeLinks(id, ""))
+	if t := db.towers.peek(id); t != nil && t.isOpen() {
+		t.mu.Lock()
+		t.near.lsn = 0 // the file is no snapshot's any more; a mapping of it stays as long as it is read
+		t.mu.Unlock()
+	}
+	return errors.Join(db.removeSnapshotsLocked(id), db.removeLinks(id, ""))
 }
 
-func (db *DB) removeSnapshotsLocked(id memory.SpaceID, but string) error {
+func (db *DB) removeSnapshotsLocked(id memory.SpaceID, but ...string) error {
 	names, err := db.opts.FS.List(db.indexDir())
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -254,7 +261,7 @@ func (db *DB) removeSnapshotsLocked(id memory.SpaceID, but string) error {
 	}
 	prefix := fmt.Sprintf("%d.", id)
 	for _, n := range names {
-		if strings.HasPrefix(n, prefix) && n != but {
+		if strings.HasPrefix(n, prefix) && !slices.Contains(but, n) {
 			if err := db.opts.FS.Remove(db.opts.FS.PathJoin(db.indexDir(), n)); err != nil {
 				return fmt.Errorf("remove snapshot: %w", err)
 			}
@@ -266,19 +273,22 @@ func (db *DB) removeSnapshotsLocked(id memory.SpaceID, but string) error {
 // writeSnapshot puts the file there whole or not at all, and removes older ones.
 // The caller holds saving.
 //
-// A tower that has been left behind by the journal is not saved: it may hold
-// words that were erased since. An erasure that comes after the look below
-// removes the file again, as it waits for saving.
+// A tower that has been left behind by the journal is not saved: it may hold words
+// that were erased since. An erasure that comes after that look removes the files
+// again, as it waits for saving.
 func (t *tower) writeSnapshot() error {
+	if behind, err := t.leftBehind(); err != nil || behind {
+		return err
+	}
+	if err := t.saveNear(); err != nil {
+		return err
+	}
 	var b bytes.Buffer
 	t.mu.RLock()
-	lsn := t.applied
+	lsn, near := t.applied, t.near.lsn
 	err := t.encodeSnapshot(&b)
 	t.mu.RUnlock()
 	if err != nil {
-		return err
-	}
-	if left, err := t.leftBehind(lsn); err != nil || left {
 		return err
 	}
 	fs, dir := t.space.db.opts.FS, t.space.db.indexDir()
@@ -292,12 +302,13 @@ func (t *tower) writeSnapshot() error {
 	t.mu.Lock()
 	t.saved = lsn
 	t.mu.Unlock()
-	return errors.Join(t.space.db.removeSnapshotsLocked(t.space.id, name), t.saveLinks())
+	return errors.Join(t.space.db.removeSnapshotsLocked(t.space.id, name, nearName(t.space.id, near)), t.saveLinks())
 }
 
-// leftBehind says whether the space has gone on from lsn, or is gone. It asks the
-// store itself: towers are saved too while the database closes its doors.
-func (t *tower) leftBehind(lsn memory.LSN) (bool, error) {
+// leftBehind says whether the tower lacks something that the space has now, or the
+// space is gone. It asks the store itself: towers are saved too while the database
+// closes its doors.
+func (t *tower) leftBehind() (bool, error) {
 	if t.space.dropped.Load() {
 		return true, nil
 	}
@@ -305,9 +316,17 @@ func (t *tower) leftBehind(lsn memory.LSN) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	defer v.Close()
 	m, err := v.Meta(t.space.id)
-	return m.LSN != lsn, err
+	v.Close()
+	if err != nil {
+		return false, err
+	}
+	if err := t.catchUp(m.LSN); err != nil {
+		return true, nil // the tower is of no use, which readers are told
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.applied < m.LSN, nil
 }
 
 func writeFile(fs vfs.FS, path string, b []byte) error {
@@ -331,6 +350,7 @@ func (t *tower) encodeSnapshot(w io.Writer) error {
 	head = append(head, snapshotMagic[:]...)
 	head = binary.LittleEndian.AppendUint32(head, uint32(t.space.id))
 	head = binary.LittleEndian.AppendUint64(head, uint64(t.applied))
+	head = binary.LittleEndian.AppendUint64(head, uint64(t.near.lsn))
 	head = binary.LittleEndian.AppendUint32(head, uint32(len(t.at)))
 	for _, v := range t.at {
 		head = binary.LittleEndian.AppendUint32(head, v)
@@ -369,11 +389,11 @@ func (t *tower) readSnapshot(name string, lsn memory.LSN) error {
 }
 
 func (t *tower) readHead(r io.Reader, lsn memory.LSN) error {
-	fixed := make([]byte, 8+4+8+4)
+	fixed := make([]byte, 8+4+8+8+4)
 	if _, err := io.ReadFull(r, fixed); err != nil {
 		return errSnapshot
 	}
-	n := binary.LittleEndian.Uint32(fixed[20:])
+	n := binary.LittleEndian.Uint32(fixed[28:])
 	if !bytes.Equal(fixed[:8], snapshotMagic[:]) || binary.LittleEndian.Uint32(fixed[8:]) != uint32(t.space.id) ||
 		binary.LittleEndian.Uint64(fixed[12:]) != uint64(lsn) || n > maxSnapshotSlots {
 		return errSnapshot
@@ -386,6 +406,7 @@ func (t *tower) readHead(r io.Reader, lsn memory.LSN) error {
 	if sum != binary.LittleEndian.Uint32(rest[4*n:]) {
 		return errSnapshot
 	}
+	t.near.lsn = memory.LSN(binary.LittleEndian.Uint64(fixed[20:]))
 	t.at = make([]uint32, n)
 	for i := range t.at {
 		t.at[i] = binary.LittleEndian.Uint32(rest[4*i:])

@@ -39,13 +39,16 @@ type tower struct {
 		items []store.Published
 	}
 	following sync.Mutex // held by whoever moves the queue on
+	linking   sync.Mutex // held by whoever makes links of vectors
 
 	// mu guards the indexes: for reading round every stage of a recall, for
 	// writing round each change.
 	mu      sync.RWMutex
 	facets  *facet.Index
 	words   *text.Index
-	vectors *ann.Flat     // nil: the space holds none
+	vectors *ann.Graph    // nil: the space holds none
+	near    nearFile      // where its vectors lie
+	cues    recentCues    // what was asked of late, to check the index with
 	at      []uint32      // slot -> version under which its vector lies; 0 is none
 	lacking lacking       // slots whose vector the model has still to make
 	assoc   *associations // nil: the engine makes no links here
@@ -79,14 +82,18 @@ func (t *tower) clear() {
 	t.words = text.NewIndex(text.Params{Analysis: t.analyzer.Version()})
 	t.vectors = nil
 	if v := t.space.Settings().Vector; v.Dimension > 0 {
-		t.vectors = ann.NewFlat(v.Dimension, v.Metric)
+		t.vectors = ann.NewGraph(v.Dimension, v.Metric)
 	}
+	t.near = nearFile{}
 	t.at, t.lacking, t.assoc, t.applied, t.saved = nil, lacking{}, nil, 0, 0
 }
 
 func (t *tower) indexes() recall.Indexes {
-	ix := recall.Indexes{Facets: t.facets, Words: t.words, Vectors: t.vectors, Metric: t.space.Settings().Vector.Metric,
+	ix := recall.Indexes{Facets: t.facets, Words: t.words, Metric: t.space.Settings().Vector.Metric,
 		Analyzer: t.analyzer, Thesaurus: t.space.db.thesaurus(t.analyzer)}
+	if t.vectors != nil { // or the interface would not be nil
+		ix.Vectors = t.vectors
+	}
 	if t.assoc != nil {
 		ix.Links, ix.Known = t.assoc.links, known{t, 0}
 	}
@@ -163,6 +170,7 @@ func (t *tower) apply(part []store.Published) error {
 		}
 	}
 	t.purgeLocked()
+	t.noteVectors()
 	t.lacking.tell() // who waits for a vector may wait for a version that has gone
 	return nil
 }
@@ -385,18 +393,20 @@ func (t *tower) purgeLocked() {
 
 // towers are the spaces that are open.
 type towers struct {
-	mu    sync.Mutex
-	byID  map[memory.SpaceID]*tower
-	work  chan struct{} // holds one token when a queue has something
-	texts chan struct{} // holds one token when a text wants a vector
-	fresh chan struct{} // holds one token when a memory wants links
-	asked chan struct{} // and one when someone waits for them
-	shut  bool
+	mu       sync.Mutex
+	byID     map[memory.SpaceID]*tower
+	work     chan struct{} // holds one token when a queue has something
+	unlinked chan struct{} // holds one token when vectors want links
+	texts    chan struct{} // holds one token when a text wants a vector
+	fresh    chan struct{} // holds one token when a memory wants links
+	asked    chan struct{} // and one when someone waits for them
+	shut     bool
 }
 
 func (ts *towers) init() {
 	ts.byID = make(map[memory.SpaceID]*tower)
 	ts.work, ts.texts, ts.fresh, ts.asked = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
+	ts.unlinked = make(chan struct{}, 1)
 }
 
 // wake puts a token where a goroutine waits for work.
@@ -417,13 +427,16 @@ func (ts *towers) haveWork(t *tower) {
 	if t.assoc != nil && len(t.assoc.fresh)+len(t.assoc.near) > 0 && !t.assoc.resting {
 		wake(ts.fresh)
 	}
+	if t.vectors != nil && t.vectors.Tail() > 0 {
+		wake(ts.unlinked)
+	}
 }
 
 // hasWork says whether vectors or links are still to be made.
 func (t *tower) hasWork() bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return t.lacking.slots.Any() || t.assoc != nil && len(t.assoc.fresh)+len(t.assoc.near) > 0
+	return t.lacking.slots.Any() || t.vectors != nil && t.vectors.Tail() > 0 || t.assoc != nil && len(t.assoc.fresh)+len(t.assoc.near) > 0
 }
 
 // use holds a tower that is open and whole for a part of the work beside calls; false
@@ -570,6 +583,7 @@ func (ts *towers) discard(id memory.SpaceID) {
 func (ts *towers) removeLocked(t *tower) {
 	delete(ts.byID, t.space.id)
 	close(t.gone)
+	t.space.db.vectors.forget(t)
 }
 
 func (ts *towers) discardTower(t *tower) {
@@ -661,7 +675,7 @@ func (ts *towers) indexes(s *Space) []IndexInfo {
 		infos[i].LSN, infos[i].Tail = t.applied, tail
 		infos[i].Bytes, infos[i].Items = t.indexSize(infos[i].Name)
 		if infos[i].Name == "vector" {
-			infos[i].Tail += int(t.lacking.slots.Count())
+			infos[i].Tail += int(t.lacking.slots.Count()) + t.vectors.Tail()
 		}
 	}
 	return infos

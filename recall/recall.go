@@ -48,7 +48,7 @@ import (
 type Indexes struct {
 	Facets   *facet.Index
 	Words    *text.Index
-	Vectors  *ann.Flat
+	Vectors  Vectors
 	Metric   memory.Metric // of Vectors
 	Analyzer *text.Analyzer
 	// Thesaurus widens the words of cues; nil: they stand for themselves alone.
@@ -56,6 +56,12 @@ type Indexes struct {
 	// Links and Known are nil for a space in which nothing associates.
 	Links *graph.Graph
 	Known Known
+}
+
+// Vectors finds nearest vectors: ann.Flat, or ann.Graph.
+type Vectors interface {
+	Find(ctx context.Context, q []float32, k int, allow *bitset.BitSet, o ann.Options) (ann.Found, error)
+	Scores(q []float32, slots []uint32) []float64
 }
 
 // Question is a cue that has been normalised, at a view.
@@ -202,13 +208,22 @@ func (r *run) byVector(ctx context.Context) {
 	if r.Vectors == nil || len(r.Cue.Vector) == 0 || r.Cue.Stages.NoVector {
 		return
 	}
-	near, compared, err := r.Vectors.Search(ctx, r.Cue.Vector, r.candidates(), r.allowed, ann.Options{})
-	r.near, r.answer.Compared, r.answer.Exact = near, compared, err == nil
+	found, err := r.Vectors.Find(ctx, r.Cue.Vector, r.candidates(), r.allowed, searchOf(r.Cue.Exact))
+	r.near, r.answer.Compared, r.answer.Exact = found.Hits, found.Compared, found.Exact && err == nil
 	if err != nil && errors.Is(err, ctx.Err()) {
 		r.answer.Partial = true
 		return
 	}
 	r.err = err
+}
+
+// searchOf says how to search when the cue wants all to be compared, or not; nil
+// leaves it to the index.
+func searchOf(exact *bool) ann.Options {
+	if exact == nil {
+		return ann.Options{}
+	}
+	return ann.Options{Exact: *exact, Walk: !*exact}
 }
 
 // fuse joins the legs, ranks, and cuts.

@@ -6,7 +6,6 @@ import (
 
 	"github.com/bits-and-blooms/bitset"
 
-	"github.com/engramdb/engram/ann"
 	"github.com/engramdb/engram/facet"
 	"github.com/engramdb/engram/memory"
 	"github.com/engramdb/engram/recall/when"
@@ -61,11 +60,11 @@ func (a *association) likeIn(ctx context.Context, set *bitset.BitSet) (slots []u
 		}
 	}
 	if a.Vectors != nil && len(a.Cue.Vector) > 0 && !a.Cue.Stages.NoVector {
-		near, _, err := a.Vectors.Search(ctx, a.Cue.Vector, candidatesLeast/2, set, ann.Options{})
+		found, err := a.Vectors.Find(ctx, a.Cue.Vector, candidatesLeast/2, set, searchOf(a.Cue.Exact))
 		if err != nil {
 			a.answer.Partial = true // out of time: what words find is still right
 		}
-		for _, h := range near {
+		for _, h := range found.Hits {
 			slots = append(slots, h.Slot)
 		}
 	}

@@ -1,0 +1,275 @@
+package engram
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/engramdb/engram/ann"
+	"github.com/engramdb/engram/memory"
+	"github.com/engramdb/engram/store"
+)
+
+// The vector index of a large space is saved in a file of its own beside the
+// snapshot, DIR/index/SPACE.LSN.near, and read where it lies: the heap holds codes
+// and links, the system's page cache the vectors. The snapshot names the file that
+// belongs to it, which may be older: slots never change their vectors, so what came
+// and went since is read from the store. A small space has no such file.
+
+// nearWorth is from how many vectors on an index is worth a file: fewer are read from
+// the store in less time than their links are missed.
+const nearWorth = 4096
+
+// nearShare is the share of a space's vectors that may have come since the last file
+// before a new one is written.
+const nearShare = 4
+
+// nearEnding is how the names of these files end.
+const nearEnding = ".near"
+
+// nearFile says where the vectors of an index lie.
+type nearFile struct {
+	lsn    memory.LSN // of the file that fits the slots; 0: there is none
+	mapped *nearMap
+}
+
+// nearMap is the mapping in which an index reads. It is closed when the index is
+// garbage: whoever searches holds the index.
+type nearMap struct {
+	mu sync.Mutex
+	of *store.Mapping
+}
+
+// swap puts a mapping in the place of one that is not read any more.
+func (m *nearMap) swap(of *store.Mapping) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.of != nil {
+		_ = m.of.Close() // it was only read
+	}
+	m.of = of
+}
+
+func nearName(id memory.SpaceID, lsn memory.LSN) string { return snapshotName(id, lsn) + nearEnding }
+
+// lies makes the index's vectors lie in a mapping from now on. The caller holds mu.
+func (t *tower) lies(m *store.Mapping, lsn memory.LSN) {
+	if t.near.mapped == nil {
+		t.near.mapped = new(nearMap)
+		runtime.AddCleanup(t.vectors, func(m *nearMap) { m.swap(nil) }, t.near.mapped)
+	}
+	t.near.mapped.swap(m)
+	t.near.lsn = lsn
+}
+
+// openVectors fills the index of vectors, when the slots stand: from the file that
+// the snapshot names and the store, else from the store.
+func (t *tower) openVectors(ctx context.Context, v *store.View) error {
+	if t.vectors == nil {
+		return nil
+	}
+	wanted := t.wantVectors()
+	if t.near.lsn != 0 {
+		err := t.openNear(ctx, v, wanted)
+		if err == nil || ctx.Err() != nil || isCode(err, "vector_memory_full") {
+			t.noteVectors()
+			return opening(ctx, err)
+		}
+		t.space.db.opts.Logger.Warn("the vector index is built from the store", "space", t.space.name, "reason", err)
+		t.newVectors()
+	}
+	if err := t.space.db.roomForVectors(vectorBytes(wanted, t.space.Settings().Vector.Dimension)); err != nil {
+		return err
+	}
+	err := t.readVectors(ctx, v)
+	t.noteVectors()
+	return err
+}
+
+func (t *tower) newVectors() {
+	set := t.space.Settings().Vector
+	t.vectors, t.near = ann.NewGraph(set.Dimension, set.Metric), nearFile{}
+}
+
+// wantVectors counts the living slots that have a vector.
+func (t *tower) wantVectors() (n int) {
+	for slot := range t.at {
+		if t.wantsVector(uint32(slot)) {
+			n++
+		}
+	}
+	return n
+}
+
+func (t *tower) wantsVector(slot uint32) bool {
+	if int(slot) >= len(t.at) || t.at[slot] == 0 {
+		return false
+	}
+	row, ok := t.facets.At(slot)
+	return ok && row.Died == 0
+}
+
+// openNear reads the file, and brings the index to what stands.
+func (t *tower) openNear(ctx context.Context, v *store.View, wanted int) error {
+	db, set := t.space.db, t.space.Settings().Vector
+	lsn := t.near.lsn
+	if err := db.roomForVectors(vectorBytes(wanted, set.Dimension) - 4*int64(wanted)*int64(set.Dimension)); err != nil {
+		return err
+	}
+	m, err := store.Map(db.opts.FS, db.opts.FS.PathJoin(db.indexDir(), nearName(t.space.id, lsn)))
+	if err != nil {
+		return err
+	}
+	g, err := ann.LoadGraph(m.Bytes, set.Dimension, set.Metric)
+	if err != nil {
+		return errors.Join(err, m.Close())
+	}
+	t.vectors, t.near = g, nearFile{}
+	t.lies(m, lsn)
+	if err := t.mendVectors(ctx, v); err != nil {
+		return err
+	}
+	db.run.startUnlessClosing("verify vectors", func() { t.verifyNear(lsn) })
+	return nil
+}
+
+// mendVectors takes out of the index what does not stand any more, and puts in what
+// is missing.
+func (t *tower) mendVectors(ctx context.Context, v *store.View) error {
+	var missing []uint32
+	stands := 0
+	for slot := range t.facets.Next() {
+		switch wants, has := t.wantsVector(slot), t.vectors.Has(slot); {
+		case wants && has:
+			stands++
+		case wants:
+			missing = append(missing, slot)
+		case has:
+			t.vectors.Delete(slot)
+		}
+	}
+	if t.vectors.Len() != stands {
+		return errors.New("the file has vectors of other slots")
+	}
+	if len(missing) > stands {
+		return t.readVectors(ctx, v) // one sweep is less
+	}
+	dimension := t.space.Settings().Vector.Dimension
+	for i, slot := range missing {
+		if i%followStep == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		row, _ := t.facets.At(slot)
+		vector, err := v.Vector(t.space.id, row.Ordinal, t.at[slot])
+		if err != nil {
+			return err
+		}
+		if len(vector) == dimension {
+			t.vectors.Put(slot, vector)
+		}
+	}
+	return nil
+}
+
+// verifyNear checks the vectors in a file against their sums, beside calls: answers
+// may be given from them meanwhile, but no file that is damaged stays in use.
+func (t *tower) verifyNear(lsn memory.LSN) {
+	db, set := t.space.db, t.space.Settings().Vector
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	stopped := make(chan struct{})
+	defer close(stopped)
+	db.run.start("verify vectors stop", func() {
+		select {
+		case <-db.run.stop:
+		case <-t.gone:
+		case <-stopped:
+		}
+		cancel()
+	})
+	m, err := store.Map(db.opts.FS, db.opts.FS.PathJoin(db.indexDir(), nearName(t.space.id, lsn)))
+	if err != nil {
+		return // removed by now
+	}
+	defer m.Close()
+	if err := ann.Verify(ctx, m.Bytes, set.Dimension, set.Metric); err == nil || ctx.Err() != nil {
+		return
+	}
+	db.opts.Logger.Error("the file of a vector index is damaged; it is built anew", "space", t.space.name, "file", nearName(t.space.id, lsn))
+	if err := db.removeSnapshots(t.space.id); err != nil {
+		db.opts.Logger.Error("a damaged file was not removed", "space", t.space.name, "error", err)
+	}
+	db.towers.discardTower(t)
+}
+
+// saveNear writes the file of the index if enough has come since the last one, and
+// lets the index read in it. The caller holds the database's saving. Nobody follows
+// the journal or places links meanwhile, so that readers do not wait for writers that
+// wait for this; BUG(vectors): a recall of what is acknowledged meanwhile waits until
+// the file is written, some second for 2 GB.
+func (t *tower) saveNear() error {
+	t.linking.Lock()
+	defer t.linking.Unlock()
+	t.following.Lock()
+	fs := t.space.db.opts.FS
+	lsn, path, f, err := t.writeNear(fs)
+	t.following.Unlock()
+	if err != nil || f == nil {
+		return err
+	}
+	err = errors.Join(f.Sync(), f.Close())
+	if err == nil {
+		err = fs.Rename(path+".tmp", path)
+	}
+	if err != nil {
+		return errors.Join(err, fs.Remove(path+".tmp"))
+	}
+	m, err := store.Map(fs, path)
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.vectors.Adopt(m.Bytes); err != nil {
+		return errors.Join(err, m.Close())
+	}
+	t.lies(m, lsn)
+	t.noteVectors()
+	return nil
+}
+
+// writeNear writes the file under its name with .tmp behind it and does not close it
+// yet; no file is given when the old one will do.
+func (t *tower) writeNear(fs vfs.FS) (lsn memory.LSN, path string, f vfs.File, err error) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if t.vectors == nil || t.vectors.Len() < nearWorth {
+		return 0, "", nil, nil
+	}
+	lsn = t.applied
+	if t.near.lsn != 0 && lsn-t.near.lsn < memory.LSN(t.vectors.Len()/nearShare) {
+		return 0, "", nil, nil
+	}
+	dir := t.space.db.indexDir()
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return 0, "", nil, err
+	}
+	path = fs.PathJoin(dir, nearName(t.space.id, lsn))
+	if f, err = fs.Create(path+".tmp", vfs.WriteCategoryUnspecified); err != nil {
+		return 0, "", nil, err
+	}
+	w := bufio.NewWriterSize(f, 1<<20)
+	if err := errors.Join(t.vectors.Save(w), w.Flush()); err != nil {
+		return 0, "", nil, errors.Join(fmt.Errorf("save vectors: %w", err), f.Close(), fs.Remove(path+".tmp"))
+	}
+	return lsn, path, f, nil
+}
+
+// isNear says whether a name is of such a file.
+func isNear(name string) bool { return strings.HasSuffix(name, nearEnding) }
