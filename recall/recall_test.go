@@ -19,6 +19,7 @@ import (
 // shelf is a few memories in indexes of their own: no store, no database.
 type shelf struct {
 	Indexes
+	flat *ann.Flat
 	last uint32
 }
 
@@ -27,7 +28,8 @@ func newShelf(t testing.TB, metric memory.Metric) *shelf {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &shelf{Indexes: Indexes{Facets: facet.New(), Words: text.NewIndex(text.Params{Analysis: a.Version()}), Vectors: ann.NewFlat(2, metric), Metric: metric, Analyzer: a}}
+	flat := ann.NewFlat(2, metric)
+	return &shelf{Indexes: Indexes{Facets: facet.New(), Words: text.NewIndex(text.Params{Analysis: a.Version()}), Vectors: flat, Metric: metric, Analyzer: a}, flat: flat}
 }
 
 func (s *shelf) put(words string, v []float32, tags ...string) uint32 {
@@ -37,7 +39,7 @@ func (s *shelf) put(words string, v []float32, tags ...string) uint32 {
 	s.Facets.Put(facet.Entry{Slot: slot, Ordinal: memory.Ordinal(s.last), Version: 1, Kind: memory.KindEpisode, Born: memory.LSN(s.last), Stored: at, Tags: tags})
 	s.Words.Put(slot, s.Analyzer.Analyze("", words))
 	if v != nil {
-		s.Vectors.Put(slot, v)
+		s.flat.Put(slot, v)
 	}
 	return slot
 }
