@@ -110,18 +110,16 @@ type vectorMemory struct {
 	slowed  atomic.Uint64 // writes that made links first
 	refused atomic.Uint64 // writes and openings for which there was no room
 
-	lastCheck atomic.Pointer[VectorCheck]
+	check atomic.Pointer[vectorCheck] // the last one
 }
 
-// VectorCheck is the last outcome of CheckRecall.
-type VectorCheck struct {
-	Space  memory.SpaceName
-	Recall float64
-	At     time.Time
+type vectorCheck struct {
+	recall float64
+	at     time.Time
 }
 
 func (m *vectorMemory) checked(s *Space, recall float64) {
-	m.lastCheck.Store(&VectorCheck{s.name, recall, s.db.Now()})
+	m.check.Store(&vectorCheck{recall, s.db.Now()})
 }
 
 func (m *vectorMemory) init(most int64) { m.most, m.of = most, make(map[*tower]int64) }
@@ -261,14 +259,20 @@ type VectorStats struct {
 	Bound       int64  // how many they may be
 	Linked      uint64 // vectors whose links were made
 	LinkSeconds float64
-	Slowed      uint64       // writes that made links first, as too many waited
-	Refused     uint64       // writes and openings for which there was no room
-	Check       *VectorCheck // nil: recall was not checked yet
+	Slowed      uint64 // writes that made links first, as too many waited
+	Refused     uint64 // writes and openings for which there was no room
+	// Recall is the outcome of the last CheckRecall, and RecallChecked when that was, in
+	// Unix seconds; both are 0 before the first.
+	Recall, RecallChecked float64
 }
 
 func (m *vectorMemory) stats() VectorStats {
-	return VectorStats{Bytes: m.used(), Bound: m.most, Linked: m.linked.Load(), LinkSeconds: time.Duration(m.linking.Load()).Seconds(),
-		Slowed: m.slowed.Load(), Refused: m.refused.Load(), Check: m.lastCheck.Load()}
+	s := VectorStats{Bytes: m.used(), Bound: m.most, Linked: m.linked.Load(), LinkSeconds: time.Duration(m.linking.Load()).Seconds(),
+		Slowed: m.slowed.Load(), Refused: m.refused.Load()}
+	if c := m.check.Load(); c != nil {
+		s.Recall, s.RecallChecked = c.recall, float64(c.at.Unix())
+	}
+	return s
 }
 
 // isOpen says whether the tower is open and whole.

@@ -97,7 +97,7 @@ func (g *guarded) header(key string) http.Header {
 // a slip of the server's own table is seen.
 var needed = map[string]string{
 	"GetVersion": "nothing", "GetJob": "key",
-	"GetSpace": "read", "ListSpaces": "read", "GetMemory": "read", "GetMemories": "read", "ListMemories": "read", "Recall": "read", "ReplayRecall": "read",
+	"GetSpace": "read", "ListSpaces": "read", "GetMemory": "read", "GetMemories": "read", "ListMemories": "read", "Recall": "read", "CheckRecall": "admin", "ReplayRecall": "read",
 	"GetEntity": "read", "ListEntities": "read", "GetLink": "read", "ListMemoryLinks": "read", "ListEntityLinks": "read", "Spread": "read", "Recognise": "read",
 	"Complete": "read", "Match": "read", "Query": "read", "ListConcepts": "read", "GetConcept": "read", "ListPlans": "read", "ListEvents": "read",
 	"Remember": "write", "RememberBatch": "write", "UpdateMemory": "write", "DeleteMemory": "write", "Forget": "write", "Restore": "write", "Feedback": "write",

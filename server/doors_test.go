@@ -270,6 +270,7 @@ var scenario = []step{
 	{"UpdateMemory", `{"space":"s","id":"a","patch":{"txet":1}}`, "field_unknown", nil},
 	{"Recall", `{"space":"s","cue":{"text":"otters","explain":true}}`, "", nil},
 	{"Recall", `{"space":"s","cue":{}}`, "cue_empty", nil},
+	{"CheckRecall", `{"space":"s","sample":0}`, "sample_out_of_range", nil},
 	{"Recall", `{"space":"s","cue":{"text":"x","limit":0}}`, "limit_out_of_range", nil},
 	{"ListEvents", `{"space":"s","after":"0","types":["remembered"]}`, "", nil},
 	{"ListEvents", `{"space":"s","types":["dreamt"]}`, "word_unknown", nil},

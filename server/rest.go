@@ -58,7 +58,7 @@ func (s *Service) endpoints() map[protoreflect.Name]endpoint {
 		"GetMemories": unary(s.GetMemories), "ListMemories": unary(s.ListMemories), "UpdateMemory": unary(s.UpdateMemory),
 		"DeleteMemory": unary(s.DeleteMemory), "Forget": unary(s.Forget), "Restore": unary(s.Restore),
 
-		"Recall": unary(s.Recall), "ReplayRecall": unary(s.ReplayRecall), "Feedback": unary(s.Feedback),
+		"Recall": unary(s.Recall), "CheckRecall": unary(s.CheckRecall), "ReplayRecall": unary(s.ReplayRecall), "Feedback": unary(s.Feedback),
 
 		"PutEntity": unary(s.PutEntity), "GetEntity": unary(s.GetEntity), "ListEntities": unary(s.ListEntities),
 		"UpdateEntity": unary(s.UpdateEntity), "DeleteEntity": unary(s.DeleteEntity), "MergeEntities": unary(s.MergeEntities),

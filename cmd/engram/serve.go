@@ -200,7 +200,7 @@ func shutdown(srv *server.Server, patience time.Duration, log *slog.Logger) erro
 func (s *settings) database(log *slog.Logger) engram.Options {
 	return engram.Options{
 		Logger: log, CacheBytes: s.bytes("cache"), ReserveBytes: s.bytes("reserve"),
-		MaxOpenSpaces: s.count("open_spaces"), IdleClose: s.duration("idle_close"),
+		MaxOpenSpaces: s.count("open_spaces"), VectorMemory: s.bytes("vector_memory"), IdleClose: s.duration("idle_close"),
 		DefaultModel: s.text("default_model"), Thesaurus: s.text("thesaurus"), AutoLinks: s.text("links") == "auto", ReadOnly: s.is("read_only"),
 	}
 }

@@ -18,7 +18,7 @@ func spaceCommand() *cobra.Command {
 		Use:   "space",
 		Short: "Create, list, show and delete spaces, and their rules for links",
 		Long:  "A space is a boundary: memories, links and recall never cross it.",
-	}, spaceCreateCommand(), spaceListCommand(), spaceShowCommand(), spaceRulesCommand(), spaceRelinkCommand(), spaceDeleteCommand())
+	}, spaceCreateCommand(), spaceListCommand(), spaceShowCommand(), spaceCheckRecallCommand(), spaceRulesCommand(), spaceRelinkCommand(), spaceDeleteCommand())
 }
 
 func spaceCreateCommand() *cobra.Command {

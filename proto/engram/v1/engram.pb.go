@@ -35,7 +35,7 @@ var File_engram_v1_engram_proto protoreflect.FileDescriptor
 
 const file_engram_v1_engram_proto_rawDesc = "" +
 	"\n" +
-	"\x16engram/v1/engram.proto\x12\tengram.v1\x1a\x15engram/v1/event.proto\x1a\x15engram/v1/graph.proto\x1a\x13engram/v1/key.proto\x1a\x16engram/v1/memory.proto\x1a\x15engram/v1/model.proto\x1a\x16engram/v1/recall.proto\x1a\x15engram/v1/space.proto\x1a\x1cgoogle/api/annotations.proto2\x8d0\n" +
+	"\x16engram/v1/engram.proto\x12\tengram.v1\x1a\x15engram/v1/event.proto\x1a\x15engram/v1/graph.proto\x1a\x13engram/v1/key.proto\x1a\x16engram/v1/memory.proto\x1a\x15engram/v1/model.proto\x1a\x16engram/v1/recall.proto\x1a\x15engram/v1/space.proto\x1a\x1cgoogle/api/annotations.proto2\x871\n" +
 	"\rEngramService\x12W\n" +
 	"\bPutSpace\x12\x1a.engram.v1.PutSpaceRequest\x1a\x10.engram.v1.Space\"\x1d\x82\xd3\xe4\x93\x02\x17:\x01*\x1a\x12/v1/spaces/{space}\x12T\n" +
 	"\bGetSpace\x12\x1a.engram.v1.GetSpaceRequest\x1a\x10.engram.v1.Space\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/spaces/{space}\x12]\n" +
@@ -55,7 +55,8 @@ const file_engram_v1_engram_proto_rawDesc = "" +
 	"\aRestore\x12\x19.engram.v1.RestoreRequest\x1a\x1a.engram.v1.RestoreResponse\".\x82\xd3\xe4\x93\x02(:\x01*\"#/v1/spaces/{space}/memories/restore\x12x\n" +
 	"\x06Recall\x12\x18.engram.v1.RecallRequest\x1a\x19.engram.v1.RecallResponse\"9\x82\xd3\xe4\x93\x023:\x03cueZ\x11:\x03cue\"\n" +
 	"/v1/recall\"\x19/v1/spaces/{space}/recall\x12v\n" +
-	"\fReplayRecall\x12\x1e.engram.v1.ReplayRecallRequest\x1a\x19.engram.v1.RecallResponse\"+\x82\xd3\xe4\x93\x02%:\x01*\" /v1/spaces/{space}/recall/replay\x12k\n" +
+	"\fReplayRecall\x12\x1e.engram.v1.ReplayRecallRequest\x1a\x19.engram.v1.RecallResponse\"+\x82\xd3\xe4\x93\x02%:\x01*\" /v1/spaces/{space}/recall/replay\x12x\n" +
+	"\vCheckRecall\x12\x1d.engram.v1.CheckRecallRequest\x1a\x1e.engram.v1.CheckRecallResponse\"*\x82\xd3\xe4\x93\x02$:\x01*\"\x1f/v1/spaces/{space}/recall/check\x12k\n" +
 	"\bFeedback\x12\x1a.engram.v1.FeedbackRequest\x1a\x1b.engram.v1.FeedbackResponse\"&\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/spaces/{space}/feedback\x12x\n" +
 	"\tPutEntity\x12\x1b.engram.v1.PutEntityRequest\x1a\x1c.engram.v1.PutEntityResponse\"0\x82\xd3\xe4\x93\x02*:\x06entity\x1a /v1/spaces/{space}/entities/{id}\x12e\n" +
 	"\tGetEntity\x12\x1b.engram.v1.GetEntityRequest\x1a\x11.engram.v1.Entity\"(\x82\xd3\xe4\x93\x02\"\x12 /v1/spaces/{space}/entities/{id}\x12t\n" +
@@ -129,96 +130,98 @@ var file_engram_v1_engram_proto_goTypes = []any{
 	(*RestoreRequest)(nil),          // 13: engram.v1.RestoreRequest
 	(*RecallRequest)(nil),           // 14: engram.v1.RecallRequest
 	(*ReplayRecallRequest)(nil),     // 15: engram.v1.ReplayRecallRequest
-	(*FeedbackRequest)(nil),         // 16: engram.v1.FeedbackRequest
-	(*PutEntityRequest)(nil),        // 17: engram.v1.PutEntityRequest
-	(*GetEntityRequest)(nil),        // 18: engram.v1.GetEntityRequest
-	(*ListEntitiesRequest)(nil),     // 19: engram.v1.ListEntitiesRequest
-	(*UpdateEntityRequest)(nil),     // 20: engram.v1.UpdateEntityRequest
-	(*DeleteEntityRequest)(nil),     // 21: engram.v1.DeleteEntityRequest
-	(*MergeEntitiesRequest)(nil),    // 22: engram.v1.MergeEntitiesRequest
-	(*UnmergeEntitiesRequest)(nil),  // 23: engram.v1.UnmergeEntitiesRequest
-	(*CreateLinkRequest)(nil),       // 24: engram.v1.CreateLinkRequest
-	(*CreateLinksRequest)(nil),      // 25: engram.v1.CreateLinksRequest
-	(*GetLinkRequest)(nil),          // 26: engram.v1.GetLinkRequest
-	(*UpdateLinkRequest)(nil),       // 27: engram.v1.UpdateLinkRequest
-	(*DeleteLinkRequest)(nil),       // 28: engram.v1.DeleteLinkRequest
-	(*ListMemoryLinksRequest)(nil),  // 29: engram.v1.ListMemoryLinksRequest
-	(*ListEntityLinksRequest)(nil),  // 30: engram.v1.ListEntityLinksRequest
-	(*SpreadRequest)(nil),           // 31: engram.v1.SpreadRequest
-	(*RecogniseRequest)(nil),        // 32: engram.v1.RecogniseRequest
-	(*CompleteRequest)(nil),         // 33: engram.v1.CompleteRequest
-	(*MatchRequest)(nil),            // 34: engram.v1.MatchRequest
-	(*QueryRequest)(nil),            // 35: engram.v1.QueryRequest
-	(*ConsolidateRequest)(nil),      // 36: engram.v1.ConsolidateRequest
-	(*ListConceptsRequest)(nil),     // 37: engram.v1.ListConceptsRequest
-	(*GetConceptRequest)(nil),       // 38: engram.v1.GetConceptRequest
-	(*ListPlansRequest)(nil),        // 39: engram.v1.ListPlansRequest
-	(*RevertPlanRequest)(nil),       // 40: engram.v1.RevertPlanRequest
-	(*RelinkRequest)(nil),           // 41: engram.v1.RelinkRequest
-	(*ListEventsRequest)(nil),       // 42: engram.v1.ListEventsRequest
-	(*GetJobRequest)(nil),           // 43: engram.v1.GetJobRequest
-	(*CancelJobRequest)(nil),        // 44: engram.v1.CancelJobRequest
-	(*CreateKeyRequest)(nil),        // 45: engram.v1.CreateKeyRequest
-	(*ListKeysRequest)(nil),         // 46: engram.v1.ListKeysRequest
-	(*RotateKeyRequest)(nil),        // 47: engram.v1.RotateKeyRequest
-	(*RevokeKeyRequest)(nil),        // 48: engram.v1.RevokeKeyRequest
-	(*ListActsRequest)(nil),         // 49: engram.v1.ListActsRequest
-	(*ListModelsRequest)(nil),       // 50: engram.v1.ListModelsRequest
-	(*GetModelRequest)(nil),         // 51: engram.v1.GetModelRequest
-	(*AddModelRequest)(nil),         // 52: engram.v1.AddModelRequest
-	(*DeleteModelRequest)(nil),      // 53: engram.v1.DeleteModelRequest
-	(*EmbedTextsRequest)(nil),       // 54: engram.v1.EmbedTextsRequest
-	(*GetVersionRequest)(nil),       // 55: engram.v1.GetVersionRequest
-	(*SubscribeRequest)(nil),        // 56: engram.v1.SubscribeRequest
-	(*Space)(nil),                   // 57: engram.v1.Space
-	(*ListSpacesResponse)(nil),      // 58: engram.v1.ListSpacesResponse
-	(*DeleteSpaceResponse)(nil),     // 59: engram.v1.DeleteSpaceResponse
-	(*RememberResponse)(nil),        // 60: engram.v1.RememberResponse
-	(*RememberBatchResponse)(nil),   // 61: engram.v1.RememberBatchResponse
-	(*Memory)(nil),                  // 62: engram.v1.Memory
-	(*GetMemoriesResponse)(nil),     // 63: engram.v1.GetMemoriesResponse
-	(*ListMemoriesResponse)(nil),    // 64: engram.v1.ListMemoriesResponse
-	(*DeleteMemoryResponse)(nil),    // 65: engram.v1.DeleteMemoryResponse
-	(*ForgetResponse)(nil),          // 66: engram.v1.ForgetResponse
-	(*RestoreResponse)(nil),         // 67: engram.v1.RestoreResponse
-	(*RecallResponse)(nil),          // 68: engram.v1.RecallResponse
-	(*FeedbackResponse)(nil),        // 69: engram.v1.FeedbackResponse
-	(*PutEntityResponse)(nil),       // 70: engram.v1.PutEntityResponse
-	(*Entity)(nil),                  // 71: engram.v1.Entity
-	(*ListEntitiesResponse)(nil),    // 72: engram.v1.ListEntitiesResponse
-	(*DeleteEntityResponse)(nil),    // 73: engram.v1.DeleteEntityResponse
-	(*MergeEntitiesResponse)(nil),   // 74: engram.v1.MergeEntitiesResponse
-	(*UnmergeEntitiesResponse)(nil), // 75: engram.v1.UnmergeEntitiesResponse
-	(*CreateLinkResponse)(nil),      // 76: engram.v1.CreateLinkResponse
-	(*CreateLinksResponse)(nil),     // 77: engram.v1.CreateLinksResponse
-	(*Link)(nil),                    // 78: engram.v1.Link
-	(*DeleteLinkResponse)(nil),      // 79: engram.v1.DeleteLinkResponse
-	(*ListMemoryLinksResponse)(nil), // 80: engram.v1.ListMemoryLinksResponse
-	(*ListEntityLinksResponse)(nil), // 81: engram.v1.ListEntityLinksResponse
-	(*SpreadResponse)(nil),          // 82: engram.v1.SpreadResponse
-	(*RecogniseResponse)(nil),       // 83: engram.v1.RecogniseResponse
-	(*CompleteResponse)(nil),        // 84: engram.v1.CompleteResponse
-	(*MatchResponse)(nil),           // 85: engram.v1.MatchResponse
-	(*QueryResponse)(nil),           // 86: engram.v1.QueryResponse
-	(*ConsolidateResponse)(nil),     // 87: engram.v1.ConsolidateResponse
-	(*ListConceptsResponse)(nil),    // 88: engram.v1.ListConceptsResponse
-	(*Concept)(nil),                 // 89: engram.v1.Concept
-	(*ListPlansResponse)(nil),       // 90: engram.v1.ListPlansResponse
-	(*RevertPlanResponse)(nil),      // 91: engram.v1.RevertPlanResponse
-	(*RelinkResponse)(nil),          // 92: engram.v1.RelinkResponse
-	(*ListEventsResponse)(nil),      // 93: engram.v1.ListEventsResponse
-	(*Job)(nil),                     // 94: engram.v1.Job
-	(*CreateKeyResponse)(nil),       // 95: engram.v1.CreateKeyResponse
-	(*ListKeysResponse)(nil),        // 96: engram.v1.ListKeysResponse
-	(*RotateKeyResponse)(nil),       // 97: engram.v1.RotateKeyResponse
-	(*RevokeKeyResponse)(nil),       // 98: engram.v1.RevokeKeyResponse
-	(*ListActsResponse)(nil),        // 99: engram.v1.ListActsResponse
-	(*ListModelsResponse)(nil),      // 100: engram.v1.ListModelsResponse
-	(*Model)(nil),                   // 101: engram.v1.Model
-	(*DeleteModelResponse)(nil),     // 102: engram.v1.DeleteModelResponse
-	(*EmbedTextsResponse)(nil),      // 103: engram.v1.EmbedTextsResponse
-	(*GetVersionResponse)(nil),      // 104: engram.v1.GetVersionResponse
-	(*Event)(nil),                   // 105: engram.v1.Event
+	(*CheckRecallRequest)(nil),      // 16: engram.v1.CheckRecallRequest
+	(*FeedbackRequest)(nil),         // 17: engram.v1.FeedbackRequest
+	(*PutEntityRequest)(nil),        // 18: engram.v1.PutEntityRequest
+	(*GetEntityRequest)(nil),        // 19: engram.v1.GetEntityRequest
+	(*ListEntitiesRequest)(nil),     // 20: engram.v1.ListEntitiesRequest
+	(*UpdateEntityRequest)(nil),     // 21: engram.v1.UpdateEntityRequest
+	(*DeleteEntityRequest)(nil),     // 22: engram.v1.DeleteEntityRequest
+	(*MergeEntitiesRequest)(nil),    // 23: engram.v1.MergeEntitiesRequest
+	(*UnmergeEntitiesRequest)(nil),  // 24: engram.v1.UnmergeEntitiesRequest
+	(*CreateLinkRequest)(nil),       // 25: engram.v1.CreateLinkRequest
+	(*CreateLinksRequest)(nil),      // 26: engram.v1.CreateLinksRequest
+	(*GetLinkRequest)(nil),          // 27: engram.v1.GetLinkRequest
+	(*UpdateLinkRequest)(nil),       // 28: engram.v1.UpdateLinkRequest
+	(*DeleteLinkRequest)(nil),       // 29: engram.v1.DeleteLinkRequest
+	(*ListMemoryLinksRequest)(nil),  // 30: engram.v1.ListMemoryLinksRequest
+	(*ListEntityLinksRequest)(nil),  // 31: engram.v1.ListEntityLinksRequest
+	(*SpreadRequest)(nil),           // 32: engram.v1.SpreadRequest
+	(*RecogniseRequest)(nil),        // 33: engram.v1.RecogniseRequest
+	(*CompleteRequest)(nil),         // 34: engram.v1.CompleteRequest
+	(*MatchRequest)(nil),            // 35: engram.v1.MatchRequest
+	(*QueryRequest)(nil),            // 36: engram.v1.QueryRequest
+	(*ConsolidateRequest)(nil),      // 37: engram.v1.ConsolidateRequest
+	(*ListConceptsRequest)(nil),     // 38: engram.v1.ListConceptsRequest
+	(*GetConceptRequest)(nil),       // 39: engram.v1.GetConceptRequest
+	(*ListPlansRequest)(nil),        // 40: engram.v1.ListPlansRequest
+	(*RevertPlanRequest)(nil),       // 41: engram.v1.RevertPlanRequest
+	(*RelinkRequest)(nil),           // 42: engram.v1.RelinkRequest
+	(*ListEventsRequest)(nil),       // 43: engram.v1.ListEventsRequest
+	(*GetJobRequest)(nil),           // 44: engram.v1.GetJobRequest
+	(*CancelJobRequest)(nil),        // 45: engram.v1.CancelJobRequest
+	(*CreateKeyRequest)(nil),        // 46: engram.v1.CreateKeyRequest
+	(*ListKeysRequest)(nil),         // 47: engram.v1.ListKeysRequest
+	(*RotateKeyRequest)(nil),        // 48: engram.v1.RotateKeyRequest
+	(*RevokeKeyRequest)(nil),        // 49: engram.v1.RevokeKeyRequest
+	(*ListActsRequest)(nil),         // 50: engram.v1.ListActsRequest
+	(*ListModelsRequest)(nil),       // 51: engram.v1.ListModelsRequest
+	(*GetModelRequest)(nil),         // 52: engram.v1.GetModelRequest
+	(*AddModelRequest)(nil),         // 53: engram.v1.AddModelRequest
+	(*DeleteModelRequest)(nil),      // 54: engram.v1.DeleteModelRequest
+	(*EmbedTextsRequest)(nil),       // 55: engram.v1.EmbedTextsRequest
+	(*GetVersionRequest)(nil),       // 56: engram.v1.GetVersionRequest
+	(*SubscribeRequest)(nil),        // 57: engram.v1.SubscribeRequest
+	(*Space)(nil),                   // 58: engram.v1.Space
+	(*ListSpacesResponse)(nil),      // 59: engram.v1.ListSpacesResponse
+	(*DeleteSpaceResponse)(nil),     // 60: engram.v1.DeleteSpaceResponse
+	(*RememberResponse)(nil),        // 61: engram.v1.RememberResponse
+	(*RememberBatchResponse)(nil),   // 62: engram.v1.RememberBatchResponse
+	(*Memory)(nil),                  // 63: engram.v1.Memory
+	(*GetMemoriesResponse)(nil),     // 64: engram.v1.GetMemoriesResponse
+	(*ListMemoriesResponse)(nil),    // 65: engram.v1.ListMemoriesResponse
+	(*DeleteMemoryResponse)(nil),    // 66: engram.v1.DeleteMemoryResponse
+	(*ForgetResponse)(nil),          // 67: engram.v1.ForgetResponse
+	(*RestoreResponse)(nil),         // 68: engram.v1.RestoreResponse
+	(*RecallResponse)(nil),          // 69: engram.v1.RecallResponse
+	(*CheckRecallResponse)(nil),     // 70: engram.v1.CheckRecallResponse
+	(*FeedbackResponse)(nil),        // 71: engram.v1.FeedbackResponse
+	(*PutEntityResponse)(nil),       // 72: engram.v1.PutEntityResponse
+	(*Entity)(nil),                  // 73: engram.v1.Entity
+	(*ListEntitiesResponse)(nil),    // 74: engram.v1.ListEntitiesResponse
+	(*DeleteEntityResponse)(nil),    // 75: engram.v1.DeleteEntityResponse
+	(*MergeEntitiesResponse)(nil),   // 76: engram.v1.MergeEntitiesResponse
+	(*UnmergeEntitiesResponse)(nil), // 77: engram.v1.UnmergeEntitiesResponse
+	(*CreateLinkResponse)(nil),      // 78: engram.v1.CreateLinkResponse
+	(*CreateLinksResponse)(nil),     // 79: engram.v1.CreateLinksResponse
+	(*Link)(nil),                    // 80: engram.v1.Link
+	(*DeleteLinkResponse)(nil),      // 81: engram.v1.DeleteLinkResponse
+	(*ListMemoryLinksResponse)(nil), // 82: engram.v1.ListMemoryLinksResponse
+	(*ListEntityLinksResponse)(nil), // 83: engram.v1.ListEntityLinksResponse
+	(*SpreadResponse)(nil),          // 84: engram.v1.SpreadResponse
+	(*RecogniseResponse)(nil),       // 85: engram.v1.RecogniseResponse
+	(*CompleteResponse)(nil),        // 86: engram.v1.CompleteResponse
+	(*MatchResponse)(nil),           // 87: engram.v1.MatchResponse
+	(*QueryResponse)(nil),           // 88: engram.v1.QueryResponse
+	(*ConsolidateResponse)(nil),     // 89: engram.v1.ConsolidateResponse
+	(*ListConceptsResponse)(nil),    // 90: engram.v1.ListConceptsResponse
+	(*Concept)(nil),                 // 91: engram.v1.Concept
+	(*ListPlansResponse)(nil),       // 92: engram.v1.ListPlansResponse
+	(*RevertPlanResponse)(nil),      // 93: engram.v1.RevertPlanResponse
+	(*RelinkResponse)(nil),          // 94: engram.v1.RelinkResponse
+	(*ListEventsResponse)(nil),      // 95: engram.v1.ListEventsResponse
+	(*Job)(nil),                     // 96: engram.v1.Job
+	(*CreateKeyResponse)(nil),       // 97: engram.v1.CreateKeyResponse
+	(*ListKeysResponse)(nil),        // 98: engram.v1.ListKeysResponse
+	(*RotateKeyResponse)(nil),       // 99: engram.v1.RotateKeyResponse
+	(*RevokeKeyResponse)(nil),       // 100: engram.v1.RevokeKeyResponse
+	(*ListActsResponse)(nil),        // 101: engram.v1.ListActsResponse
+	(*ListModelsResponse)(nil),      // 102: engram.v1.ListModelsResponse
+	(*Model)(nil),                   // 103: engram.v1.Model
+	(*DeleteModelResponse)(nil),     // 104: engram.v1.DeleteModelResponse
+	(*EmbedTextsResponse)(nil),      // 105: engram.v1.EmbedTextsResponse
+	(*GetVersionResponse)(nil),      // 106: engram.v1.GetVersionResponse
+	(*Event)(nil),                   // 107: engram.v1.Event
 }
 var file_engram_v1_engram_proto_depIdxs = []int32{
 	0,   // 0: engram.v1.EngramService.PutSpace:input_type -> engram.v1.PutSpaceRequest
@@ -237,106 +240,108 @@ var file_engram_v1_engram_proto_depIdxs = []int32{
 	13,  // 13: engram.v1.EngramService.Restore:input_type -> engram.v1.RestoreRequest
 	14,  // 14: engram.v1.EngramService.Recall:input_type -> engram.v1.RecallRequest
 	15,  // 15: engram.v1.EngramService.ReplayRecall:input_type -> engram.v1.ReplayRecallRequest
-	16,  // 16: engram.v1.EngramService.Feedback:input_type -> engram.v1.FeedbackRequest
-	17,  // 17: engram.v1.EngramService.PutEntity:input_type -> engram.v1.PutEntityRequest
-	18,  // 18: engram.v1.EngramService.GetEntity:input_type -> engram.v1.GetEntityRequest
-	19,  // 19: engram.v1.EngramService.ListEntities:input_type -> engram.v1.ListEntitiesRequest
-	20,  // 20: engram.v1.EngramService.UpdateEntity:input_type -> engram.v1.UpdateEntityRequest
-	21,  // 21: engram.v1.EngramService.DeleteEntity:input_type -> engram.v1.DeleteEntityRequest
-	22,  // 22: engram.v1.EngramService.MergeEntities:input_type -> engram.v1.MergeEntitiesRequest
-	23,  // 23: engram.v1.EngramService.UnmergeEntities:input_type -> engram.v1.UnmergeEntitiesRequest
-	24,  // 24: engram.v1.EngramService.CreateLink:input_type -> engram.v1.CreateLinkRequest
-	25,  // 25: engram.v1.EngramService.CreateLinks:input_type -> engram.v1.CreateLinksRequest
-	26,  // 26: engram.v1.EngramService.GetLink:input_type -> engram.v1.GetLinkRequest
-	27,  // 27: engram.v1.EngramService.UpdateLink:input_type -> engram.v1.UpdateLinkRequest
-	28,  // 28: engram.v1.EngramService.DeleteLink:input_type -> engram.v1.DeleteLinkRequest
-	29,  // 29: engram.v1.EngramService.ListMemoryLinks:input_type -> engram.v1.ListMemoryLinksRequest
-	30,  // 30: engram.v1.EngramService.ListEntityLinks:input_type -> engram.v1.ListEntityLinksRequest
-	31,  // 31: engram.v1.EngramService.Spread:input_type -> engram.v1.SpreadRequest
-	32,  // 32: engram.v1.EngramService.Recognise:input_type -> engram.v1.RecogniseRequest
-	33,  // 33: engram.v1.EngramService.Complete:input_type -> engram.v1.CompleteRequest
-	34,  // 34: engram.v1.EngramService.Match:input_type -> engram.v1.MatchRequest
-	35,  // 35: engram.v1.EngramService.Query:input_type -> engram.v1.QueryRequest
-	36,  // 36: engram.v1.EngramService.Consolidate:input_type -> engram.v1.ConsolidateRequest
-	37,  // 37: engram.v1.EngramService.ListConcepts:input_type -> engram.v1.ListConceptsRequest
-	38,  // 38: engram.v1.EngramService.GetConcept:input_type -> engram.v1.GetConceptRequest
-	39,  // 39: engram.v1.EngramService.ListPlans:input_type -> engram.v1.ListPlansRequest
-	40,  // 40: engram.v1.EngramService.RevertPlan:input_type -> engram.v1.RevertPlanRequest
-	41,  // 41: engram.v1.EngramService.Relink:input_type -> engram.v1.RelinkRequest
-	42,  // 42: engram.v1.EngramService.ListEvents:input_type -> engram.v1.ListEventsRequest
-	43,  // 43: engram.v1.EngramService.GetJob:input_type -> engram.v1.GetJobRequest
-	44,  // 44: engram.v1.EngramService.CancelJob:input_type -> engram.v1.CancelJobRequest
-	45,  // 45: engram.v1.EngramService.CreateKey:input_type -> engram.v1.CreateKeyRequest
-	46,  // 46: engram.v1.EngramService.ListKeys:input_type -> engram.v1.ListKeysRequest
-	47,  // 47: engram.v1.EngramService.RotateKey:input_type -> engram.v1.RotateKeyRequest
-	48,  // 48: engram.v1.EngramService.RevokeKey:input_type -> engram.v1.RevokeKeyRequest
-	49,  // 49: engram.v1.EngramService.ListActs:input_type -> engram.v1.ListActsRequest
-	50,  // 50: engram.v1.EngramService.ListModels:input_type -> engram.v1.ListModelsRequest
-	51,  // 51: engram.v1.EngramService.GetModel:input_type -> engram.v1.GetModelRequest
-	52,  // 52: engram.v1.EngramService.AddModel:input_type -> engram.v1.AddModelRequest
-	53,  // 53: engram.v1.EngramService.DeleteModel:input_type -> engram.v1.DeleteModelRequest
-	54,  // 54: engram.v1.EngramService.EmbedTexts:input_type -> engram.v1.EmbedTextsRequest
-	55,  // 55: engram.v1.EngramService.GetVersion:input_type -> engram.v1.GetVersionRequest
-	56,  // 56: engram.v1.EventService.Subscribe:input_type -> engram.v1.SubscribeRequest
-	57,  // 57: engram.v1.EngramService.PutSpace:output_type -> engram.v1.Space
-	57,  // 58: engram.v1.EngramService.GetSpace:output_type -> engram.v1.Space
-	58,  // 59: engram.v1.EngramService.ListSpaces:output_type -> engram.v1.ListSpacesResponse
-	57,  // 60: engram.v1.EngramService.UpdateSpace:output_type -> engram.v1.Space
-	59,  // 61: engram.v1.EngramService.DeleteSpace:output_type -> engram.v1.DeleteSpaceResponse
-	60,  // 62: engram.v1.EngramService.Remember:output_type -> engram.v1.RememberResponse
-	61,  // 63: engram.v1.EngramService.RememberBatch:output_type -> engram.v1.RememberBatchResponse
-	62,  // 64: engram.v1.EngramService.GetMemory:output_type -> engram.v1.Memory
-	63,  // 65: engram.v1.EngramService.GetMemories:output_type -> engram.v1.GetMemoriesResponse
-	64,  // 66: engram.v1.EngramService.ListMemories:output_type -> engram.v1.ListMemoriesResponse
-	60,  // 67: engram.v1.EngramService.UpdateMemory:output_type -> engram.v1.RememberResponse
-	65,  // 68: engram.v1.EngramService.DeleteMemory:output_type -> engram.v1.DeleteMemoryResponse
-	66,  // 69: engram.v1.EngramService.Forget:output_type -> engram.v1.ForgetResponse
-	67,  // 70: engram.v1.EngramService.Restore:output_type -> engram.v1.RestoreResponse
-	68,  // 71: engram.v1.EngramService.Recall:output_type -> engram.v1.RecallResponse
-	68,  // 72: engram.v1.EngramService.ReplayRecall:output_type -> engram.v1.RecallResponse
-	69,  // 73: engram.v1.EngramService.Feedback:output_type -> engram.v1.FeedbackResponse
-	70,  // 74: engram.v1.EngramService.PutEntity:output_type -> engram.v1.PutEntityResponse
-	71,  // 75: engram.v1.EngramService.GetEntity:output_type -> engram.v1.Entity
-	72,  // 76: engram.v1.EngramService.ListEntities:output_type -> engram.v1.ListEntitiesResponse
-	70,  // 77: engram.v1.EngramService.UpdateEntity:output_type -> engram.v1.PutEntityResponse
-	73,  // 78: engram.v1.EngramService.DeleteEntity:output_type -> engram.v1.DeleteEntityResponse
-	74,  // 79: engram.v1.EngramService.MergeEntities:output_type -> engram.v1.MergeEntitiesResponse
-	75,  // 80: engram.v1.EngramService.UnmergeEntities:output_type -> engram.v1.UnmergeEntitiesResponse
-	76,  // 81: engram.v1.EngramService.CreateLink:output_type -> engram.v1.CreateLinkResponse
-	77,  // 82: engram.v1.EngramService.CreateLinks:output_type -> engram.v1.CreateLinksResponse
-	78,  // 83: engram.v1.EngramService.GetLink:output_type -> engram.v1.Link
-	76,  // 84: engram.v1.EngramService.UpdateLink:output_type -> engram.v1.CreateLinkResponse
-	79,  // 85: engram.v1.EngramService.DeleteLink:output_type -> engram.v1.DeleteLinkResponse
-	80,  // 86: engram.v1.EngramService.ListMemoryLinks:output_type -> engram.v1.ListMemoryLinksResponse
-	81,  // 87: engram.v1.EngramService.ListEntityLinks:output_type -> engram.v1.ListEntityLinksResponse
-	82,  // 88: engram.v1.EngramService.Spread:output_type -> engram.v1.SpreadResponse
-	83,  // 89: engram.v1.EngramService.Recognise:output_type -> engram.v1.RecogniseResponse
-	84,  // 90: engram.v1.EngramService.Complete:output_type -> engram.v1.CompleteResponse
-	85,  // 91: engram.v1.EngramService.Match:output_type -> engram.v1.MatchResponse
-	86,  // 92: engram.v1.EngramService.Query:output_type -> engram.v1.QueryResponse
-	87,  // 93: engram.v1.EngramService.Consolidate:output_type -> engram.v1.ConsolidateResponse
-	88,  // 94: engram.v1.EngramService.ListConcepts:output_type -> engram.v1.ListConceptsResponse
-	89,  // 95: engram.v1.EngramService.GetConcept:output_type -> engram.v1.Concept
-	90,  // 96: engram.v1.EngramService.ListPlans:output_type -> engram.v1.ListPlansResponse
-	91,  // 97: engram.v1.EngramService.RevertPlan:output_type -> engram.v1.RevertPlanResponse
-	92,  // 98: engram.v1.EngramService.Relink:output_type -> engram.v1.RelinkResponse
-	93,  // 99: engram.v1.EngramService.ListEvents:output_type -> engram.v1.ListEventsResponse
-	94,  // 100: engram.v1.EngramService.GetJob:output_type -> engram.v1.Job
-	94,  // 101: engram.v1.EngramService.CancelJob:output_type -> engram.v1.Job
-	95,  // 102: engram.v1.EngramService.CreateKey:output_type -> engram.v1.CreateKeyResponse
-	96,  // 103: engram.v1.EngramService.ListKeys:output_type -> engram.v1.ListKeysResponse
-	97,  // 104: engram.v1.EngramService.RotateKey:output_type -> engram.v1.RotateKeyResponse
-	98,  // 105: engram.v1.EngramService.RevokeKey:output_type -> engram.v1.RevokeKeyResponse
-	99,  // 106: engram.v1.EngramService.ListActs:output_type -> engram.v1.ListActsResponse
-	100, // 107: engram.v1.EngramService.ListModels:output_type -> engram.v1.ListModelsResponse
-	101, // 108: engram.v1.EngramService.GetModel:output_type -> engram.v1.Model
-	101, // 109: engram.v1.EngramService.AddModel:output_type -> engram.v1.Model
-	102, // 110: engram.v1.EngramService.DeleteModel:output_type -> engram.v1.DeleteModelResponse
-	103, // 111: engram.v1.EngramService.EmbedTexts:output_type -> engram.v1.EmbedTextsResponse
-	104, // 112: engram.v1.EngramService.GetVersion:output_type -> engram.v1.GetVersionResponse
-	105, // 113: engram.v1.EventService.Subscribe:output_type -> engram.v1.Event
-	57,  // [57:114] is the sub-list for method output_type
-	0,   // [0:57] is the sub-list for method input_type
+	16,  // 16: engram.v1.EngramService.CheckRecall:input_type -> engram.v1.CheckRecallRequest
+	17,  // 17: engram.v1.EngramService.Feedback:input_type -> engram.v1.FeedbackRequest
+	18,  // 18: engram.v1.EngramService.PutEntity:input_type -> engram.v1.PutEntityRequest
+	19,  // 19: engram.v1.EngramService.GetEntity:input_type -> engram.v1.GetEntityRequest
+	20,  // 20: engram.v1.EngramService.ListEntities:input_type -> engram.v1.ListEntitiesRequest
+	21,  // 21: engram.v1.EngramService.UpdateEntity:input_type -> engram.v1.UpdateEntityRequest
+	22,  // 22: engram.v1.EngramService.DeleteEntity:input_type -> engram.v1.DeleteEntityRequest
+	23,  // 23: engram.v1.EngramService.MergeEntities:input_type -> engram.v1.MergeEntitiesRequest
+	24,  // 24: engram.v1.EngramService.UnmergeEntities:input_type -> engram.v1.UnmergeEntitiesRequest
+	25,  // 25: engram.v1.EngramService.CreateLink:input_type -> engram.v1.CreateLinkRequest
+	26,  // 26: engram.v1.EngramService.CreateLinks:input_type -> engram.v1.CreateLinksRequest
+	27,  // 27: engram.v1.EngramService.GetLink:input_type -> engram.v1.GetLinkRequest
+	28,  // 28: engram.v1.EngramService.UpdateLink:input_type -> engram.v1.UpdateLinkRequest
+	29,  // 29: engram.v1.EngramService.DeleteLink:input_type -> engram.v1.DeleteLinkRequest
+	30,  // 30: engram.v1.EngramService.ListMemoryLinks:input_type -> engram.v1.ListMemoryLinksRequest
+	31,  // 31: engram.v1.EngramService.ListEntityLinks:input_type -> engram.v1.ListEntityLinksRequest
+	32,  // 32: engram.v1.EngramService.Spread:input_type -> engram.v1.SpreadRequest
+	33,  // 33: engram.v1.EngramService.Recognise:input_type -> engram.v1.RecogniseRequest
+	34,  // 34: engram.v1.EngramService.Complete:input_type -> engram.v1.CompleteRequest
+	35,  // 35: engram.v1.EngramService.Match:input_type -> engram.v1.MatchRequest
+	36,  // 36: engram.v1.EngramService.Query:input_type -> engram.v1.QueryRequest
+	37,  // 37: engram.v1.EngramService.Consolidate:input_type -> engram.v1.ConsolidateRequest
+	38,  // 38: engram.v1.EngramService.ListConcepts:input_type -> engram.v1.ListConceptsRequest
+	39,  // 39: engram.v1.EngramService.GetConcept:input_type -> engram.v1.GetConceptRequest
+	40,  // 40: engram.v1.EngramService.ListPlans:input_type -> engram.v1.ListPlansRequest
+	41,  // 41: engram.v1.EngramService.RevertPlan:input_type -> engram.v1.RevertPlanRequest
+	42,  // 42: engram.v1.EngramService.Relink:input_type -> engram.v1.RelinkRequest
+	43,  // 43: engram.v1.EngramService.ListEvents:input_type -> engram.v1.ListEventsRequest
+	44,  // 44: engram.v1.EngramService.GetJob:input_type -> engram.v1.GetJobRequest
+	45,  // 45: engram.v1.EngramService.CancelJob:input_type -> engram.v1.CancelJobRequest
+	46,  // 46: engram.v1.EngramService.CreateKey:input_type -> engram.v1.CreateKeyRequest
+	47,  // 47: engram.v1.EngramService.ListKeys:input_type -> engram.v1.ListKeysRequest
+	48,  // 48: engram.v1.EngramService.RotateKey:input_type -> engram.v1.RotateKeyRequest
+	49,  // 49: engram.v1.EngramService.RevokeKey:input_type -> engram.v1.RevokeKeyRequest
+	50,  // 50: engram.v1.EngramService.ListActs:input_type -> engram.v1.ListActsRequest
+	51,  // 51: engram.v1.EngramService.ListModels:input_type -> engram.v1.ListModelsRequest
+	52,  // 52: engram.v1.EngramService.GetModel:input_type -> engram.v1.GetModelRequest
+	53,  // 53: engram.v1.EngramService.AddModel:input_type -> engram.v1.AddModelRequest
+	54,  // 54: engram.v1.EngramService.DeleteModel:input_type -> engram.v1.DeleteModelRequest
+	55,  // 55: engram.v1.EngramService.EmbedTexts:input_type -> engram.v1.EmbedTextsRequest
+	56,  // 56: engram.v1.EngramService.GetVersion:input_type -> engram.v1.GetVersionRequest
+	57,  // 57: engram.v1.EventService.Subscribe:input_type -> engram.v1.SubscribeRequest
+	58,  // 58: engram.v1.EngramService.PutSpace:output_type -> engram.v1.Space
+	58,  // 59: engram.v1.EngramService.GetSpace:output_type -> engram.v1.Space
+	59,  // 60: engram.v1.EngramService.ListSpaces:output_type -> engram.v1.ListSpacesResponse
+	58,  // 61: engram.v1.EngramService.UpdateSpace:output_type -> engram.v1.Space
+	60,  // 62: engram.v1.EngramService.DeleteSpace:output_type -> engram.v1.DeleteSpaceResponse
+	61,  // 63: engram.v1.EngramService.Remember:output_type -> engram.v1.RememberResponse
+	62,  // 64: engram.v1.EngramService.RememberBatch:output_type -> engram.v1.RememberBatchResponse
+	63,  // 65: engram.v1.EngramService.GetMemory:output_type -> engram.v1.Memory
+	64,  // 66: engram.v1.EngramService.GetMemories:output_type -> engram.v1.GetMemoriesResponse
+	65,  // 67: engram.v1.EngramService.ListMemories:output_type -> engram.v1.ListMemoriesResponse
+	61,  // 68: engram.v1.EngramService.UpdateMemory:output_type -> engram.v1.RememberResponse
+	66,  // 69: engram.v1.EngramService.DeleteMemory:output_type -> engram.v1.DeleteMemoryResponse
+	67,  // 70: engram.v1.EngramService.Forget:output_type -> engram.v1.ForgetResponse
+	68,  // 71: engram.v1.EngramService.Restore:output_type -> engram.v1.RestoreResponse
+	69,  // 72: engram.v1.EngramService.Recall:output_type -> engram.v1.RecallResponse
+	69,  // 73: engram.v1.EngramService.ReplayRecall:output_type -> engram.v1.RecallResponse
+	70,  // 74: engram.v1.EngramService.CheckRecall:output_type -> engram.v1.CheckRecallResponse
+	71,  // 75: engram.v1.EngramService.Feedback:output_type -> engram.v1.FeedbackResponse
+	72,  // 76: engram.v1.EngramService.PutEntity:output_type -> engram.v1.PutEntityResponse
+	73,  // 77: engram.v1.EngramService.GetEntity:output_type -> engram.v1.Entity
+	74,  // 78: engram.v1.EngramService.ListEntities:output_type -> engram.v1.ListEntitiesResponse
+	72,  // 79: engram.v1.EngramService.UpdateEntity:output_type -> engram.v1.PutEntityResponse
+	75,  // 80: engram.v1.EngramService.DeleteEntity:output_type -> engram.v1.DeleteEntityResponse
+	76,  // 81: engram.v1.EngramService.MergeEntities:output_type -> engram.v1.MergeEntitiesResponse
+	77,  // 82: engram.v1.EngramService.UnmergeEntities:output_type -> engram.v1.UnmergeEntitiesResponse
+	78,  // 83: engram.v1.EngramService.CreateLink:output_type -> engram.v1.CreateLinkResponse
+	79,  // 84: engram.v1.EngramService.CreateLinks:output_type -> engram.v1.CreateLinksResponse
+	80,  // 85: engram.v1.EngramService.GetLink:output_type -> engram.v1.Link
+	78,  // 86: engram.v1.EngramService.UpdateLink:output_type -> engram.v1.CreateLinkResponse
+	81,  // 87: engram.v1.EngramService.DeleteLink:output_type -> engram.v1.DeleteLinkResponse
+	82,  // 88: engram.v1.EngramService.ListMemoryLinks:output_type -> engram.v1.ListMemoryLinksResponse
+	83,  // 89: engram.v1.EngramService.ListEntityLinks:output_type -> engram.v1.ListEntityLinksResponse
+	84,  // 90: engram.v1.EngramService.Spread:output_type -> engram.v1.SpreadResponse
+	85,  // 91: engram.v1.EngramService.Recognise:output_type -> engram.v1.RecogniseResponse
+	86,  // 92: engram.v1.EngramService.Complete:output_type -> engram.v1.CompleteResponse
+	87,  // 93: engram.v1.EngramService.Match:output_type -> engram.v1.MatchResponse
+	88,  // 94: engram.v1.EngramService.Query:output_type -> engram.v1.QueryResponse
+	89,  // 95: engram.v1.EngramService.Consolidate:output_type -> engram.v1.ConsolidateResponse
+	90,  // 96: engram.v1.EngramService.ListConcepts:output_type -> engram.v1.ListConceptsResponse
+	91,  // 97: engram.v1.EngramService.GetConcept:output_type -> engram.v1.Concept
+	92,  // 98: engram.v1.EngramService.ListPlans:output_type -> engram.v1.ListPlansResponse
+	93,  // 99: engram.v1.EngramService.RevertPlan:output_type -> engram.v1.RevertPlanResponse
+	94,  // 100: engram.v1.EngramService.Relink:output_type -> engram.v1.RelinkResponse
+	95,  // 101: engram.v1.EngramService.ListEvents:output_type -> engram.v1.ListEventsResponse
+	96,  // 102: engram.v1.EngramService.GetJob:output_type -> engram.v1.Job
+	96,  // 103: engram.v1.EngramService.CancelJob:output_type -> engram.v1.Job
+	97,  // 104: engram.v1.EngramService.CreateKey:output_type -> engram.v1.CreateKeyResponse
+	98,  // 105: engram.v1.EngramService.ListKeys:output_type -> engram.v1.ListKeysResponse
+	99,  // 106: engram.v1.EngramService.RotateKey:output_type -> engram.v1.RotateKeyResponse
+	100, // 107: engram.v1.EngramService.RevokeKey:output_type -> engram.v1.RevokeKeyResponse
+	101, // 108: engram.v1.EngramService.ListActs:output_type -> engram.v1.ListActsResponse
+	102, // 109: engram.v1.EngramService.ListModels:output_type -> engram.v1.ListModelsResponse
+	103, // 110: engram.v1.EngramService.GetModel:output_type -> engram.v1.Model
+	103, // 111: engram.v1.EngramService.AddModel:output_type -> engram.v1.Model
+	104, // 112: engram.v1.EngramService.DeleteModel:output_type -> engram.v1.DeleteModelResponse
+	105, // 113: engram.v1.EngramService.EmbedTexts:output_type -> engram.v1.EmbedTextsResponse
+	106, // 114: engram.v1.EngramService.GetVersion:output_type -> engram.v1.GetVersionResponse
+	107, // 115: engram.v1.EventService.Subscribe:output_type -> engram.v1.Event
+	58,  // [58:116] is the sub-list for method output_type
+	0,   // [0:58] is the sub-list for method input_type
 	0,   // [0:0] is the sub-list for extension type_name
 	0,   // [0:0] is the sub-list for extension extendee
 	0,   // [0:0] is the sub-list for field type_name

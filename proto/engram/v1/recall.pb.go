@@ -2404,6 +2404,179 @@ func (x *GetConceptRequest) GetId() string {
 	return ""
 }
 
+// Asks how much of what exact search finds the index of vectors finds.
+type CheckRecallRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The space.
+	Space string `protobuf:"bytes,1,opt,name=space,proto3" json:"space,omitempty"`
+	// How many queries are compared, 1 to 1,000; left out: 50.
+	Sample        *int32 `protobuf:"varint,2,opt,name=sample,proto3,oneof" json:"sample,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckRecallRequest) Reset() {
+	*x = CheckRecallRequest{}
+	mi := &file_engram_v1_recall_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckRecallRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckRecallRequest) ProtoMessage() {}
+
+func (x *CheckRecallRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engram_v1_recall_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckRecallRequest.ProtoReflect.Descriptor instead.
+func (*CheckRecallRequest) Descriptor() ([]byte, []int) {
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *CheckRecallRequest) GetSpace() string {
+	if x != nil {
+		return x.Space
+	}
+	return ""
+}
+
+func (x *CheckRecallRequest) GetSample() int32 {
+	if x != nil && x.Sample != nil {
+		return *x.Sample
+	}
+	return 0
+}
+
+// How much of it the index found.
+type CheckRecallResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The state that was compared.
+	Lsn uint64 `protobuf:"varint,1,opt,name=lsn,proto3" json:"lsn,omitempty"`
+	// How many queries were compared.
+	Queries uint32 `protobuf:"varint,2,opt,name=queries,proto3" json:"queries,omitempty"`
+	// How many of them were cues of late; the rest were stored vectors.
+	Live uint32 `protobuf:"varint,3,opt,name=live,proto3" json:"live,omitempty"`
+	// The share of the ten nearest that was found, over all queries.
+	Recall float64 `protobuf:"fixed64,4,opt,name=recall,proto3" json:"recall,omitempty"`
+	// The ends of its 95 % interval.
+	Low float64 `protobuf:"fixed64,5,opt,name=low,proto3" json:"low,omitempty"`
+	// See low.
+	High float64 `protobuf:"fixed64,6,opt,name=high,proto3" json:"high,omitempty"`
+	// How many queries the index answered by comparing all.
+	Exact uint32 `protobuf:"varint,7,opt,name=exact,proto3" json:"exact,omitempty"`
+	// What a query of the index took in the middle (median).
+	ApproximateTook *durationpb.Duration `protobuf:"bytes,8,opt,name=approximate_took,json=approximateTook,proto3" json:"approximate_took,omitempty"`
+	// What exact search took.
+	ExactTook     *durationpb.Duration `protobuf:"bytes,9,opt,name=exact_took,json=exactTook,proto3" json:"exact_took,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckRecallResponse) Reset() {
+	*x = CheckRecallResponse{}
+	mi := &file_engram_v1_recall_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckRecallResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckRecallResponse) ProtoMessage() {}
+
+func (x *CheckRecallResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_engram_v1_recall_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckRecallResponse.ProtoReflect.Descriptor instead.
+func (*CheckRecallResponse) Descriptor() ([]byte, []int) {
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *CheckRecallResponse) GetLsn() uint64 {
+	if x != nil {
+		return x.Lsn
+	}
+	return 0
+}
+
+func (x *CheckRecallResponse) GetQueries() uint32 {
+	if x != nil {
+		return x.Queries
+	}
+	return 0
+}
+
+func (x *CheckRecallResponse) GetLive() uint32 {
+	if x != nil {
+		return x.Live
+	}
+	return 0
+}
+
+func (x *CheckRecallResponse) GetRecall() float64 {
+	if x != nil {
+		return x.Recall
+	}
+	return 0
+}
+
+func (x *CheckRecallResponse) GetLow() float64 {
+	if x != nil {
+		return x.Low
+	}
+	return 0
+}
+
+func (x *CheckRecallResponse) GetHigh() float64 {
+	if x != nil {
+		return x.High
+	}
+	return 0
+}
+
+func (x *CheckRecallResponse) GetExact() uint32 {
+	if x != nil {
+		return x.Exact
+	}
+	return 0
+}
+
+func (x *CheckRecallResponse) GetApproximateTook() *durationpb.Duration {
+	if x != nil {
+		return x.ApproximateTook
+	}
+	return nil
+}
+
+func (x *CheckRecallResponse) GetExactTook() *durationpb.Duration {
+	if x != nil {
+		return x.ExactTook
+	}
+	return nil
+}
+
 var File_engram_v1_recall_proto protoreflect.FileDescriptor
 
 const file_engram_v1_recall_proto_rawDesc = "" +
@@ -2601,7 +2774,22 @@ const file_engram_v1_recall_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"9\n" +
 	"\x11GetConceptRequest\x12\x14\n" +
 	"\x05space\x18\x01 \x01(\tR\x05space\x12\x0e\n" +
-	"\x02id\x18\x02 \x01(\tR\x02idB5Z3github.com/engramdb/engram/proto/engram/v1;engramv1b\x06proto3"
+	"\x02id\x18\x02 \x01(\tR\x02id\"R\n" +
+	"\x12CheckRecallRequest\x12\x14\n" +
+	"\x05space\x18\x01 \x01(\tR\x05space\x12\x1b\n" +
+	"\x06sample\x18\x02 \x01(\x05H\x00R\x06sample\x88\x01\x01B\t\n" +
+	"\a_sample\"\xa9\x02\n" +
+	"\x13CheckRecallResponse\x12\x10\n" +
+	"\x03lsn\x18\x01 \x01(\x04R\x03lsn\x12\x18\n" +
+	"\aqueries\x18\x02 \x01(\rR\aqueries\x12\x12\n" +
+	"\x04live\x18\x03 \x01(\rR\x04live\x12\x16\n" +
+	"\x06recall\x18\x04 \x01(\x01R\x06recall\x12\x10\n" +
+	"\x03low\x18\x05 \x01(\x01R\x03low\x12\x12\n" +
+	"\x04high\x18\x06 \x01(\x01R\x04high\x12\x14\n" +
+	"\x05exact\x18\a \x01(\rR\x05exact\x12D\n" +
+	"\x10approximate_took\x18\b \x01(\v2\x19.google.protobuf.DurationR\x0fapproximateTook\x128\n" +
+	"\n" +
+	"exact_took\x18\t \x01(\v2\x19.google.protobuf.DurationR\texactTookB5Z3github.com/engramdb/engram/proto/engram/v1;engramv1b\x06proto3"
 
 var (
 	file_engram_v1_recall_proto_rawDescOnce sync.Once
@@ -2615,7 +2803,7 @@ func file_engram_v1_recall_proto_rawDescGZIP() []byte {
 	return file_engram_v1_recall_proto_rawDescData
 }
 
-var file_engram_v1_recall_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_engram_v1_recall_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_engram_v1_recall_proto_goTypes = []any{
 	(*Cue)(nil),                   // 0: engram.v1.Cue
 	(*ContextItem)(nil),           // 1: engram.v1.ContextItem
@@ -2649,64 +2837,68 @@ var file_engram_v1_recall_proto_goTypes = []any{
 	(*ListConceptsRequest)(nil),   // 29: engram.v1.ListConceptsRequest
 	(*ListConceptsResponse)(nil),  // 30: engram.v1.ListConceptsResponse
 	(*GetConceptRequest)(nil),     // 31: engram.v1.GetConceptRequest
-	nil,                           // 32: engram.v1.Cue.StagesEntry
-	nil,                           // 33: engram.v1.RecallResponse.TookEntry
-	nil,                           // 34: engram.v1.RecallResponse.LsnsEntry
-	(*TimeRange)(nil),             // 35: engram.v1.TimeRange
-	(*PlaceFilter)(nil),           // 36: engram.v1.PlaceFilter
-	(*structpb.Struct)(nil),       // 37: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil), // 38: google.protobuf.Timestamp
-	(*structpb.Value)(nil),        // 39: google.protobuf.Value
-	(*durationpb.Duration)(nil),   // 40: google.protobuf.Duration
-	(*Memory)(nil),                // 41: engram.v1.Memory
-	(*MemoryInput)(nil),           // 42: engram.v1.MemoryInput
+	(*CheckRecallRequest)(nil),    // 32: engram.v1.CheckRecallRequest
+	(*CheckRecallResponse)(nil),   // 33: engram.v1.CheckRecallResponse
+	nil,                           // 34: engram.v1.Cue.StagesEntry
+	nil,                           // 35: engram.v1.RecallResponse.TookEntry
+	nil,                           // 36: engram.v1.RecallResponse.LsnsEntry
+	(*TimeRange)(nil),             // 37: engram.v1.TimeRange
+	(*PlaceFilter)(nil),           // 38: engram.v1.PlaceFilter
+	(*structpb.Struct)(nil),       // 39: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 40: google.protobuf.Timestamp
+	(*structpb.Value)(nil),        // 41: google.protobuf.Value
+	(*durationpb.Duration)(nil),   // 42: google.protobuf.Duration
+	(*Memory)(nil),                // 43: engram.v1.Memory
+	(*MemoryInput)(nil),           // 44: engram.v1.MemoryInput
 }
 var file_engram_v1_recall_proto_depIdxs = []int32{
-	35, // 0: engram.v1.Cue.happened:type_name -> engram.v1.TimeRange
-	35, // 1: engram.v1.Cue.stored:type_name -> engram.v1.TimeRange
-	36, // 2: engram.v1.Cue.place:type_name -> engram.v1.PlaceFilter
-	37, // 3: engram.v1.Cue.metadata:type_name -> google.protobuf.Struct
+	37, // 0: engram.v1.Cue.happened:type_name -> engram.v1.TimeRange
+	37, // 1: engram.v1.Cue.stored:type_name -> engram.v1.TimeRange
+	38, // 2: engram.v1.Cue.place:type_name -> engram.v1.PlaceFilter
+	39, // 3: engram.v1.Cue.metadata:type_name -> google.protobuf.Struct
 	1,  // 4: engram.v1.Cue.context:type_name -> engram.v1.ContextItem
-	38, // 5: engram.v1.Cue.now:type_name -> google.protobuf.Timestamp
+	40, // 5: engram.v1.Cue.now:type_name -> google.protobuf.Timestamp
 	2,  // 6: engram.v1.Cue.as_of:type_name -> engram.v1.AsOf
 	3,  // 7: engram.v1.Cue.budget:type_name -> engram.v1.Budget
-	39, // 8: engram.v1.Cue.explain:type_name -> google.protobuf.Value
-	32, // 9: engram.v1.Cue.stages:type_name -> engram.v1.Cue.StagesEntry
-	40, // 10: engram.v1.Cue.timeout:type_name -> google.protobuf.Duration
-	38, // 11: engram.v1.ContextItem.at:type_name -> google.protobuf.Timestamp
-	38, // 12: engram.v1.AsOf.valid:type_name -> google.protobuf.Timestamp
-	38, // 13: engram.v1.AsOf.stored:type_name -> google.protobuf.Timestamp
+	41, // 8: engram.v1.Cue.explain:type_name -> google.protobuf.Value
+	34, // 9: engram.v1.Cue.stages:type_name -> engram.v1.Cue.StagesEntry
+	42, // 10: engram.v1.Cue.timeout:type_name -> google.protobuf.Duration
+	40, // 11: engram.v1.ContextItem.at:type_name -> google.protobuf.Timestamp
+	40, // 12: engram.v1.AsOf.valid:type_name -> google.protobuf.Timestamp
+	40, // 13: engram.v1.AsOf.stored:type_name -> google.protobuf.Timestamp
 	0,  // 14: engram.v1.RecallRequest.cue:type_name -> engram.v1.Cue
-	38, // 15: engram.v1.TimeRead.from:type_name -> google.protobuf.Timestamp
-	38, // 16: engram.v1.TimeRead.to:type_name -> google.protobuf.Timestamp
+	40, // 15: engram.v1.TimeRead.from:type_name -> google.protobuf.Timestamp
+	40, // 16: engram.v1.TimeRead.to:type_name -> google.protobuf.Timestamp
 	8,  // 17: engram.v1.RecallResponse.results:type_name -> engram.v1.RecallResult
-	38, // 18: engram.v1.RecallResponse.now:type_name -> google.protobuf.Timestamp
-	33, // 19: engram.v1.RecallResponse.took:type_name -> engram.v1.RecallResponse.TookEntry
+	40, // 18: engram.v1.RecallResponse.now:type_name -> google.protobuf.Timestamp
+	35, // 19: engram.v1.RecallResponse.took:type_name -> engram.v1.RecallResponse.TookEntry
 	5,  // 20: engram.v1.RecallResponse.times:type_name -> engram.v1.TimeRead
 	6,  // 21: engram.v1.RecallResponse.recognition:type_name -> engram.v1.Recognition
-	34, // 22: engram.v1.RecallResponse.lsns:type_name -> engram.v1.RecallResponse.LsnsEntry
-	41, // 23: engram.v1.RecallResult.memory:type_name -> engram.v1.Memory
+	36, // 22: engram.v1.RecallResponse.lsns:type_name -> engram.v1.RecallResponse.LsnsEntry
+	43, // 23: engram.v1.RecallResult.memory:type_name -> engram.v1.Memory
 	9,  // 24: engram.v1.RecallResult.confidence:type_name -> engram.v1.Confidence
 	10, // 25: engram.v1.RecallResult.why:type_name -> engram.v1.Why
 	11, // 26: engram.v1.Why.parts:type_name -> engram.v1.WhyPart
 	12, // 27: engram.v1.Why.paths:type_name -> engram.v1.WhyPath
 	9,  // 28: engram.v1.RecogniseResponse.confidence:type_name -> engram.v1.Confidence
 	8,  // 29: engram.v1.RecogniseResponse.results:type_name -> engram.v1.RecallResult
-	42, // 30: engram.v1.CompleteRequest.partial:type_name -> engram.v1.MemoryInput
+	44, // 30: engram.v1.CompleteRequest.partial:type_name -> engram.v1.MemoryInput
 	8,  // 31: engram.v1.CompleteResponse.results:type_name -> engram.v1.RecallResult
 	22, // 32: engram.v1.ConsolidateResponse.plans:type_name -> engram.v1.Plan
-	38, // 33: engram.v1.Plan.made_at:type_name -> google.protobuf.Timestamp
+	40, // 33: engram.v1.Plan.made_at:type_name -> google.protobuf.Timestamp
 	27, // 34: engram.v1.Plan.concepts:type_name -> engram.v1.Concept
 	22, // 35: engram.v1.ListPlansResponse.plans:type_name -> engram.v1.Plan
 	28, // 36: engram.v1.Concept.members:type_name -> engram.v1.ConceptMember
-	38, // 37: engram.v1.Concept.stored_at:type_name -> google.protobuf.Timestamp
+	40, // 37: engram.v1.Concept.stored_at:type_name -> google.protobuf.Timestamp
 	27, // 38: engram.v1.ListConceptsResponse.concepts:type_name -> engram.v1.Concept
-	40, // 39: engram.v1.RecallResponse.TookEntry.value:type_name -> google.protobuf.Duration
-	40, // [40:40] is the sub-list for method output_type
-	40, // [40:40] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	42, // 39: engram.v1.CheckRecallResponse.approximate_took:type_name -> google.protobuf.Duration
+	42, // 40: engram.v1.CheckRecallResponse.exact_took:type_name -> google.protobuf.Duration
+	42, // 41: engram.v1.RecallResponse.TookEntry.value:type_name -> google.protobuf.Duration
+	42, // [42:42] is the sub-list for method output_type
+	42, // [42:42] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_engram_v1_recall_proto_init() }
@@ -2721,13 +2913,14 @@ func file_engram_v1_recall_proto_init() {
 	file_engram_v1_recall_proto_msgTypes[18].OneofWrappers = []any{}
 	file_engram_v1_recall_proto_msgTypes[23].OneofWrappers = []any{}
 	file_engram_v1_recall_proto_msgTypes[29].OneofWrappers = []any{}
+	file_engram_v1_recall_proto_msgTypes[32].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engram_v1_recall_proto_rawDesc), len(file_engram_v1_recall_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   35,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -85,6 +85,9 @@ const (
 	// EngramServiceReplayRecallProcedure is the fully-qualified name of the EngramService's
 	// ReplayRecall RPC.
 	EngramServiceReplayRecallProcedure = "/engram.v1.EngramService/ReplayRecall"
+	// EngramServiceCheckRecallProcedure is the fully-qualified name of the EngramService's CheckRecall
+	// RPC.
+	EngramServiceCheckRecallProcedure = "/engram.v1.EngramService/CheckRecall"
 	// EngramServiceFeedbackProcedure is the fully-qualified name of the EngramService's Feedback RPC.
 	EngramServiceFeedbackProcedure = "/engram.v1.EngramService/Feedback"
 	// EngramServicePutEntityProcedure is the fully-qualified name of the EngramService's PutEntity RPC.
@@ -226,6 +229,9 @@ type EngramServiceClient interface {
 	Recall(context.Context, *v1.RecallRequest) (*v1.RecallResponse, error)
 	// Recalls again what a receipt says, with the same results.
 	ReplayRecall(context.Context, *v1.ReplayRecallRequest) (*v1.RecallResponse, error)
+	// Compares what the index of vectors answers with exact search: for cues of late,
+	// and for stored vectors where there are too few.
+	CheckRecall(context.Context, *v1.CheckRecallRequest) (*v1.CheckRecallResponse, error)
 	// Says what of a recall was of use: strengthens it, and feeds calibration.
 	Feedback(context.Context, *v1.FeedbackRequest) (*v1.FeedbackResponse, error)
 	// Makes an entity, or a new version of it.
@@ -415,6 +421,12 @@ func NewEngramServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			httpClient,
 			baseURL+EngramServiceReplayRecallProcedure,
 			connect.WithSchema(engramServiceMethods.ByName("ReplayRecall")),
+			connect.WithClientOptions(opts...),
+		),
+		checkRecall: connect.NewClient[v1.CheckRecallRequest, v1.CheckRecallResponse](
+			httpClient,
+			baseURL+EngramServiceCheckRecallProcedure,
+			connect.WithSchema(engramServiceMethods.ByName("CheckRecall")),
 			connect.WithClientOptions(opts...),
 		),
 		feedback: connect.NewClient[v1.FeedbackRequest, v1.FeedbackResponse](
@@ -678,6 +690,7 @@ type engramServiceClient struct {
 	restore         *connect.Client[v1.RestoreRequest, v1.RestoreResponse]
 	recall          *connect.Client[v1.RecallRequest, v1.RecallResponse]
 	replayRecall    *connect.Client[v1.ReplayRecallRequest, v1.RecallResponse]
+	checkRecall     *connect.Client[v1.CheckRecallRequest, v1.CheckRecallResponse]
 	feedback        *connect.Client[v1.FeedbackRequest, v1.FeedbackResponse]
 	putEntity       *connect.Client[v1.PutEntityRequest, v1.PutEntityResponse]
 	getEntity       *connect.Client[v1.GetEntityRequest, v1.Entity]
@@ -858,6 +871,15 @@ func (c *engramServiceClient) Recall(ctx context.Context, req *v1.RecallRequest)
 // ReplayRecall calls engram.v1.EngramService.ReplayRecall.
 func (c *engramServiceClient) ReplayRecall(ctx context.Context, req *v1.ReplayRecallRequest) (*v1.RecallResponse, error) {
 	response, err := c.replayRecall.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// CheckRecall calls engram.v1.EngramService.CheckRecall.
+func (c *engramServiceClient) CheckRecall(ctx context.Context, req *v1.CheckRecallRequest) (*v1.CheckRecallResponse, error) {
+	response, err := c.checkRecall.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -1261,6 +1283,9 @@ type EngramServiceHandler interface {
 	Recall(context.Context, *v1.RecallRequest) (*v1.RecallResponse, error)
 	// Recalls again what a receipt says, with the same results.
 	ReplayRecall(context.Context, *v1.ReplayRecallRequest) (*v1.RecallResponse, error)
+	// Compares what the index of vectors answers with exact search: for cues of late,
+	// and for stored vectors where there are too few.
+	CheckRecall(context.Context, *v1.CheckRecallRequest) (*v1.CheckRecallResponse, error)
 	// Says what of a recall was of use: strengthens it, and feeds calibration.
 	Feedback(context.Context, *v1.FeedbackRequest) (*v1.FeedbackResponse, error)
 	// Makes an entity, or a new version of it.
@@ -1446,6 +1471,12 @@ func NewEngramServiceHandler(svc EngramServiceHandler, opts ...connect.HandlerOp
 		EngramServiceReplayRecallProcedure,
 		svc.ReplayRecall,
 		connect.WithSchema(engramServiceMethods.ByName("ReplayRecall")),
+		connect.WithHandlerOptions(opts...),
+	)
+	engramServiceCheckRecallHandler := connect.NewUnaryHandlerSimple(
+		EngramServiceCheckRecallProcedure,
+		svc.CheckRecall,
+		connect.WithSchema(engramServiceMethods.ByName("CheckRecall")),
 		connect.WithHandlerOptions(opts...),
 	)
 	engramServiceFeedbackHandler := connect.NewUnaryHandlerSimple(
@@ -1722,6 +1753,8 @@ func NewEngramServiceHandler(svc EngramServiceHandler, opts ...connect.HandlerOp
 			engramServiceRecallHandler.ServeHTTP(w, r)
 		case EngramServiceReplayRecallProcedure:
 			engramServiceReplayRecallHandler.ServeHTTP(w, r)
+		case EngramServiceCheckRecallProcedure:
+			engramServiceCheckRecallHandler.ServeHTTP(w, r)
 		case EngramServiceFeedbackProcedure:
 			engramServiceFeedbackHandler.ServeHTTP(w, r)
 		case EngramServicePutEntityProcedure:
@@ -1873,6 +1906,10 @@ func (UnimplementedEngramServiceHandler) Recall(context.Context, *v1.RecallReque
 
 func (UnimplementedEngramServiceHandler) ReplayRecall(context.Context, *v1.ReplayRecallRequest) (*v1.RecallResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("engram.v1.EngramService.ReplayRecall is not implemented"))
+}
+
+func (UnimplementedEngramServiceHandler) CheckRecall(context.Context, *v1.CheckRecallRequest) (*v1.CheckRecallResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("engram.v1.EngramService.CheckRecall is not implemented"))
 }
 
 func (UnimplementedEngramServiceHandler) Feedback(context.Context, *v1.FeedbackRequest) (*v1.FeedbackResponse, error) {
