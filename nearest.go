@@ -50,7 +50,7 @@ func (t *tower) linkPlan() bool {
 	t.mu.RLock()
 	if t.vectors == nil {
 		t.mu.RUnlock()
-		return false
+		return false // it never gets any while it is open
 	}
 	p, workers := t.vectors.Plan(), 1
 	if t.vectors.Tail() > t.vectors.TailBound()/4 {
@@ -83,7 +83,11 @@ func (t *tower) waiting() (tail, bound int) {
 	if t.vectors == nil {
 		return 0, 1
 	}
-	return t.vectors.Tail(), t.vectors.TailBound()
+	bound = t.vectors.TailBound()
+	if most := t.space.db.opts.VectorTail; most > 0 {
+		bound = most
+	}
+	return t.vectors.Tail(), bound
 }
 
 // helpLink lets a writer of n vectors make links when too many wait: for twice as

@@ -42,6 +42,10 @@ type Options struct {
 	// spaces: a write or an opening that would pass it is refused with
 	// vector_memory_full, after spaces that nobody uses were closed. Default 4 GiB.
 	VectorMemory int64
+	// VectorTail is how many vectors of a space may wait for their links; a writer
+	// beyond it makes links first. Default: as many as a search compares in 2 ms, some
+	// 100,000 of 768 numbers.
+	VectorTail int
 	// WalkWindow is how long a page walk sees what was ended after it began;
 	// default 15 minutes.
 	WalkWindow time.Duration
@@ -89,8 +93,8 @@ func (o Options) withDefaults() (Options, error) {
 	if o.WalkWindow == 0 {
 		o.WalkWindow = 15 * time.Minute
 	}
-	if o.CacheBytes < 0 || o.MaxOpenSpaces < 1 || o.TailBound < 1 || o.IdleClose < 0 || o.WalkWindow < 0 || o.VectorMemory < 0 {
-		return o, memory.Invalid("option_out_of_range", "options", "options: CacheBytes, MaxOpenSpaces, TailBound, IdleClose, WalkWindow and VectorMemory are positive")
+	if o.CacheBytes < 0 || o.MaxOpenSpaces < 1 || o.TailBound < 1 || o.IdleClose < 0 || o.WalkWindow < 0 || o.VectorMemory < 0 || o.VectorTail < 0 {
+		return o, memory.Invalid("option_out_of_range", "options", "options: CacheBytes, MaxOpenSpaces, TailBound, IdleClose, WalkWindow, VectorMemory and VectorTail are positive")
 	}
 	return o, nil
 }
