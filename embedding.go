@@ -274,8 +274,9 @@ func (t *tower) embedAgain() {
 
 // wanting is one version whose vector is to be made.
 type wanting struct {
-	node *store.Node
-	text string
+	node    *store.Node
+	text    string
+	episode *memory.Episode
 }
 
 // embedSlots makes the vectors of slots and commits them. What was ended or
@@ -287,6 +288,10 @@ func (t *tower) embedSlots(ctx context.Context, slots []uint32) error {
 	}
 	s := t.space
 	vectors, err := s.embedTexts(ctx, t.model, texts)
+	if err != nil {
+		return err
+	}
+	passages, err := t.embedPassages(ctx, texts)
 	if err != nil {
 		return err
 	}
@@ -305,6 +310,11 @@ func (t *tower) embedSlots(ctx context.Context, slots []uint32) error {
 			}
 			if err := tx.PutVector(n, store.EncodeVector(vectors[i]), model, vectors[i]); err != nil {
 				return err
+			}
+			if passages[i] != nil {
+				if err := tx.PutPassages(n, passages[i], passages[i]); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
@@ -350,7 +360,7 @@ func (t *tower) textsOf(slots []uint32) ([]wanting, error) {
 		}
 		over := e.ExpiresAt != nil && !e.ExpiresAt.After(now) // nobody will ask for it, and it is not to be shown to others
 		if embeddable(&e) && !over {
-			texts = append(texts, wanting{n, embedded(&e)})
+			texts = append(texts, wanting{n, embedded(&e), &e})
 		}
 	}
 	return texts, nil
@@ -566,7 +576,7 @@ func (s *Space) embedInline(p *prepared) {
 		return
 	}
 	quick, ok := m.Model.(embed.QuickModel)
-	if !ok {
+	if !ok || passageSpans(m.Model, e) != nil { // passages follow together with the vector
 		p.follows = true
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/engramdb/engram/ann"
 	"github.com/engramdb/engram/facet"
 	"github.com/engramdb/engram/memory"
 	"github.com/engramdb/engram/recall"
@@ -48,6 +49,10 @@ type Result struct {
 	Origin string        // episodic or semantic
 	Parts  []recall.Part // they sum to Score
 	Paths  []Path        // with Cue.Explain: how activation came
+
+	// Passage is the part of a long text that the cue was like; nil for a short one.
+	Passage  *Passage
+	passages []ann.PassageHit // of which it is one
 
 	ranked int // its place among what was ranked
 }
@@ -114,6 +119,7 @@ func (s *Space) recall(ctx context.Context, c memory.Cue, among bool) (Recollect
 	}
 	began = time.Now()
 	err = s.fill(&out, &c, answer, rows)
+	t.cite(ctx, &out, &c)
 	out.Took = append(append([]recall.StageTime{embedding}, answer.Stages...), recall.StageTime{Stage: "load", Took: time.Since(began)})
 	return out, err
 }
@@ -199,7 +205,7 @@ func (s *Space) fill(out *Recollection, c *memory.Cue, answer recall.Answer, row
 		if err != nil {
 			return err
 		}
-		out.Results = append(out.Results, Result{Memory: m, Score: r.Score, Origin: origin(m.Kind), Parts: r.Parts, Paths: paths, ranked: i})
+		out.Results = append(out.Results, Result{Memory: m, Score: r.Score, Origin: origin(m.Kind), Parts: r.Parts, Paths: paths, ranked: i, passages: r.Passages})
 	}
 	if c.Order == memory.OrderTime {
 		sortByTime(out.Results)

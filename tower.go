@@ -43,19 +43,20 @@ type tower struct {
 
 	// mu guards the indexes: for reading round every stage of a recall, for
 	// writing round each change.
-	mu      sync.RWMutex
-	facets  *facet.Index
-	words   *text.Index
-	vectors *ann.Graph    // nil: the space holds none
-	near    nearFile      // where its vectors lie
-	cues    recentCues    // what was asked of late, to check the index with
-	at      []uint32      // slot -> version under which its vector lies; 0 is none
-	lacking lacking       // slots whose vector the model has still to make
-	assoc   *associations // nil: the engine makes no links here
-	applied memory.LSN
-	failed  error // a change that could not be followed: the tower is of no use
-	marks   []mark
-	saved   memory.LSN // of the newest snapshot
+	mu       sync.RWMutex
+	facets   *facet.Index
+	words    *text.Index
+	vectors  *ann.Graph    // nil: the space holds none
+	passages *ann.Passages // of texts that are longer than a model reads; nil with vectors
+	near     nearFile      // where its vectors lie
+	cues     recentCues    // what was asked of late, to check the index with
+	at       []uint32      // slot -> version under which its vector lies; 0 is none
+	lacking  lacking       // slots whose vector the model has still to make
+	assoc    *associations // nil: the engine makes no links here
+	applied  memory.LSN
+	failed   error // a change that could not be followed: the tower is of no use
+	marks    []mark
+	saved    memory.LSN // of the newest snapshot
 }
 
 // mark says where the journal stood at a time, to know what may be purged.
@@ -80,16 +81,17 @@ func newTower(s *Space) (*tower, error) {
 func (t *tower) clear() {
 	t.facets = facet.New()
 	t.words = text.NewIndex(text.Params{Analysis: t.analyzer.Version()})
-	t.vectors = nil
+	t.vectors, t.passages = nil, nil
 	if v := t.space.Settings().Vector; v.Dimension > 0 {
 		t.vectors = ann.NewGraph(v.Dimension, v.Metric)
+		t.passages = ann.NewPassages(v.Dimension, v.Metric)
 	}
 	t.near = nearFile{}
 	t.at, t.lacking, t.assoc, t.applied, t.saved = nil, lacking{}, nil, 0, 0
 }
 
 func (t *tower) indexes() recall.Indexes {
-	ix := recall.Indexes{Facets: t.facets, Words: t.words, Metric: t.space.Settings().Vector.Metric,
+	ix := recall.Indexes{Facets: t.facets, Words: t.words, Passages: t.passages, Metric: t.space.Settings().Vector.Metric,
 		Analyzer: t.analyzer, Thesaurus: t.space.db.thesaurus(t.analyzer)}
 	if t.vectors != nil { // or the interface would not be nil
 		ix.Vectors = t.vectors
@@ -184,6 +186,7 @@ type indexed struct {
 	document text.Document
 	whole    bool      // document is there
 	made     []float32 // the vector that a quick model has made; nil: none
+	passages *store.Passages
 }
 
 // wordsLeft is how many texts may wait with their words together: a recall that
@@ -221,6 +224,8 @@ func (t *tower) followRecord(v *store.View, r *store.Record, given any) error {
 	case store.VectorPut:
 		t.hasVector(r.Vector.Ordinal, r.LSN)
 		return t.putVector(v, r.Vector, given)
+	case store.PassagesPut:
+		return t.putPassages(v, r.Passages, given)
 	case store.LinkPut:
 		if t.assoc != nil {
 			t.assoc.link(r.Link)
@@ -267,7 +272,8 @@ func (t *tower) content(v *store.View, n *store.Node, given any) (*indexed, erro
 			return nil, err
 		}
 	}
-	return &indexed{episode: &e, document: t.analyzer.Analyze(e.Title, searched(&e)), whole: true}, nil
+	passages, err := t.passagesOf(v, n)
+	return &indexed{episode: &e, document: t.analyzer.Analyze(e.Title, searched(&e)), whole: true, passages: passages}, err
 }
 
 // withVector gives content its vector where the caller did not say it again: a
@@ -279,9 +285,12 @@ func (t *tower) withVector(v *store.View, n *store.Node, in *indexed) (*indexed,
 	e := *in.episode
 	var err error
 	if e.Vector = in.made; e.Vector == nil || n.Vector != n.Version {
-		e.Vector, err = v.Vector(t.space.id, n.Ordinal, n.Vector)
+		if e.Vector, err = v.Vector(t.space.id, n.Ordinal, n.Vector); err != nil {
+			return nil, err
+		}
 	}
-	return &indexed{episode: &e, document: in.document, whole: in.whole}, err
+	passages, err := t.passagesOf(v, n)
+	return &indexed{episode: &e, document: in.document, whole: in.whole, passages: passages}, err
 }
 
 // putVector gives a version the vector that a model has made of it.
@@ -336,6 +345,7 @@ func (t *tower) put(n *store.Node, in *indexed) {
 	t.noteVector(slot, n.Vector)
 	if t.vectors != nil && len(e.Vector) == t.space.Settings().Vector.Dimension {
 		t.vectors.Put(slot, e.Vector)
+		t.indexPassages(slot, in.passages)
 	}
 	if t.model != nil && n.Vector == 0 && embeddable(e) {
 		t.lacking.add(slot)
@@ -360,6 +370,7 @@ func (t *tower) unindex(slot uint32) {
 	t.words.Delete(slot)
 	if t.vectors != nil {
 		t.vectors.Delete(slot)
+		t.passages.Delete(slot)
 	}
 }
 
@@ -690,7 +701,8 @@ func (t *tower) indexSize(name string) (bytes int64, items int) {
 		st := t.words.Stats()
 		return int64(st.Bytes), st.Docs
 	default:
-		return int64(t.vectors.Bytes()), t.vectors.Len()
+		n, _ := t.passages.Len()
+		return int64(t.vectors.Bytes() + t.passages.Bytes()), t.vectors.Len() + n
 	}
 }
 

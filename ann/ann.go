@@ -11,6 +11,9 @@
 // works, what was measured. The rest of this page is about Flat, and what it says
 // of scores and concurrency holds for both.
 //
+// Passages stands above an index: slots that have several vectors, of the parts of
+// their texts, each as near as its nearest.
+//
 // # Design
 //
 // The rows lie in chunks of 64 without gaps: no pointer for each vector, and a

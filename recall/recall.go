@@ -50,6 +50,7 @@ type Indexes struct {
 	Words    *text.Index
 	Vectors  Vectors
 	Metric   memory.Metric // of Vectors
+	Passages *ann.Passages // of long texts; nil: there are none
 	Analyzer *text.Analyzer
 	// Thesaurus widens the words of cues; nil: they stand for themselves alone.
 	Thesaurus embed.Thesaurus
@@ -84,6 +85,8 @@ type Ranked struct {
 	Score float64
 	Parts []Part // they sum to Score
 	Paths []Path // the strongest along which activation came, with Cue.Explain
+	// Passages of a long text with their nearness to the cue, in their order.
+	Passages []ann.PassageHit
 }
 
 // Path is a way along links from a memory that the cue woke.
@@ -154,7 +157,7 @@ func Run(ctx context.Context, ix Indexes, q Question) (Answer, error) {
 		r.answer.Ranked = r.answer.Ranked[:min(len(r.answer.Ranked), r.Limit)]
 	default:
 		r.stage("text", r.byText)
-		r.stage("vector", func() { r.byVector(ctx) })
+		r.stage("vector", func() { r.byVector(ctx); r.byPassage(ctx) })
 		r.stage("fusion", r.fuse)
 		r.readTimes()
 		if r.associates() {
@@ -164,6 +167,7 @@ func Run(ctx context.Context, ix Indexes, q Question) (Answer, error) {
 			r.comparable()
 		}
 		r.answer.Ranked = r.answer.Ranked[:min(len(r.answer.Ranked), r.Limit)]
+		r.cite()
 	}
 	return r.answer, r.err
 }
@@ -274,7 +278,7 @@ func one(slot uint32, stage string, score float64) Ranked {
 func (r *run) both() []Ranked {
 	slots := r.union()
 	words := standardise(r.Words.Scores(r.query, slots))
-	near := standardise(r.Vectors.Scores(r.Cue.Vector, slots))
+	near := standardise(r.nearness(slots))
 	ranked := make([]Ranked, len(slots))
 	for i, slot := range slots {
 		t, v := r.Weights.Text*words[i], r.Weights.Vector*near[i]

@@ -262,6 +262,9 @@ func openTimePB(t time.Time) *timestamppb.Timestamp {
 
 func resultPB(r *engram.Result, explain bool) *engramv1.RecallResult {
 	out := &engramv1.RecallResult{Memory: memoryPB(&r.Memory), Score: r.Score, Origin: r.Origin, Space: string(r.Space)}
+	if p := r.Passage; p != nil {
+		out.Passage = &engramv1.Passage{Start: uint32(p.Start), End: uint32(p.End), Text: r.Memory.Text[p.Start:p.End]}
+	}
 	if !explain {
 		return out
 	}

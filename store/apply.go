@@ -91,6 +91,8 @@ func (a applier) place() error {
 		return a.linksMoved(r.Moved)
 	case MergeUndone:
 		return a.mergeUndone(r.MergeEnd)
+	case PassagesPut:
+		return a.passagesPut(r.Passages)
 	case Erased:
 		a.s.del(erasingKey(a.space, r.Wiped))
 		return nil

@@ -98,7 +98,7 @@ func (s *Shard) pendingWipes(space memory.SpaceID) (pending []memory.LSN, spans 
 			return nil, nil, corrupt(space, "erasure", uint64(l), err)
 		}
 		for _, o := range e.Ordinals {
-			for _, t := range []table{tableHead, tableVector} {
+			for _, t := range nodePayloads {
 				spans = append(spans, prefixSpan(u32(key(space, t), uint32(o))))
 			}
 		}

@@ -125,6 +125,9 @@ func forgetVersion(l *layer, space memory.SpaceID, o memory.Ordinal, until memor
 	l.del(headKey(space, o, old.Version))
 	if old.Vector != 0 && old.Vector != keepVector {
 		l.del(vectorKey(space, o, old.Vector))
+		if len(old.Passages) > 0 {
+			l.del(passagesKey(space, o, old.Vector))
+		}
 	}
 	return nil
 }

@@ -32,9 +32,10 @@ const (
 	tableMerge     table = 'f' // ordinal 4 of what stays, lsn 8 -> Merge
 	tableMoved     table = 'o' // ordinal 4, lsn 8, link id      -> the ends that the link had before that merge
 
-	tableHead   table = 'p' // ordinal 4, version 4 -> payload without the vector
-	tableVector table = 'v' // ordinal 4, version 4 -> float32s, little endian
-	tableEdge   table = 'q' // link id, 0, lsn 8      -> payload of a link (an id may come again after its erasure)
+	tableHead     table = 'p' // ordinal 4, version 4 -> payload without the vector
+	tableVector   table = 'v' // ordinal 4, version 4 -> float32s, little endian
+	tablePassages table = 'w' // ordinal 4, version 4 -> passages of a long text with their vectors
+	tableEdge     table = 'q' // link id, 0, lsn 8      -> payload of a link (an id may come again after its erasure)
 
 	tableBase table = 'b' // then a table and its rest: the state at the horizon
 )
@@ -42,6 +43,9 @@ const (
 // stateTables are the tables that apply places and verification compares.
 var stateTables = []table{tableMeta, tableNode, tableID, tableHistory, tableDead, tableEntity, tableName, tableLink,
 	tableAdjacency, tableAnswer, tableAnswerAge, tableErasing, tableSpace, tableDropping, tableSetting, tableMerge, tableMoved}
+
+// nodePayloads are the tables of what was said, by nodes, and of what was made of it.
+var nodePayloads = []table{tableHead, tableVector, tablePassages}
 
 const headerSize = 5
 
@@ -104,6 +108,9 @@ func headKey(s memory.SpaceID, o memory.Ordinal, version uint32) []byte {
 }
 func vectorKey(s memory.SpaceID, o memory.Ordinal, version uint32) []byte {
 	return u32(u32(key(s, tableVector), uint32(o)), version)
+}
+func passagesKey(s memory.SpaceID, o memory.Ordinal, version uint32) []byte {
+	return u32(u32(key(s, tablePassages), uint32(o)), version)
 }
 func edgeKey(s memory.SpaceID, id memory.ID, l memory.LSN) []byte {
 	return u64(append(append(key(s, tableEdge), id...), 0), uint64(l))

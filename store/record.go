@@ -36,6 +36,7 @@ const (
 	EntitiesMerged RecordKind = 14
 	LinksMoved     RecordKind = 15
 	MergeUndone    RecordKind = 16
+	PassagesPut    RecordKind = 20 // the vectors of its passages, after VectorPut; see passages.go
 )
 
 // Record is one entry of a journal. Exactly one of the pointers that its kind
@@ -65,6 +66,7 @@ type Record struct {
 	Merge    *Merge       `cbor:"16,keyasint,omitempty"` // EntitiesMerged
 	Moved    *LinksChange `cbor:"17,keyasint,omitempty"` // LinksMoved
 	MergeEnd *MergeEnd    `cbor:"18,keyasint,omitempty"` // MergeUndone
+	Passages *PassagesOf  `cbor:"20,keyasint,omitempty"` // PassagesPut
 }
 
 // Node is the state of a memory, concept or entity.
@@ -82,6 +84,7 @@ type Node struct {
 	Made       []byte         `cbor:"12,keyasint,omitempty"` // digest of a vector that a model made (VectorPut); Digest does not cover it
 	Name       []byte         `cbor:"11,keyasint,omitempty"` // of an entity: digest of type and name
 	Into       memory.Ordinal `cbor:"13,keyasint,omitempty"` // the entity that this one has become part of; 0: it stands for itself
+	Passages   []byte         `cbor:"20,keyasint,omitempty"` // digest of the passages' vectors, which lie under the version of the vector; none: there are none
 }
 
 // Setting is a named value; an empty one is removed.

@@ -107,7 +107,7 @@ func (t *Tx) Revise(old *Node, p Payload, vector uint32, model string, name []by
 	}
 	t.putPayload(n, p, model)
 	if vector != 0 {
-		n.Vector, n.Model, n.Made = vector, model, old.Made
+		n.Vector, n.Model, n.Made, n.Passages = vector, model, old.Made, old.Passages
 	}
 	return n, t.add(&Record{Kind: NodeRevised, Node: n}, attachment)
 }
@@ -230,7 +230,7 @@ func (t *Tx) endLinksAt(nodes []*Node, erase bool) error {
 func (t *Tx) dropPayloads(nodes []*Node) error {
 	prefixes := make([][]byte, 0, 2*len(nodes))
 	for _, n := range nodes {
-		for _, tb := range []table{tableHead, tableVector} {
+		for _, tb := range nodePayloads {
 			prefixes = append(prefixes, u32(key(t.space, tb), uint32(n.Ordinal)))
 		}
 	}

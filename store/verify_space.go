@@ -24,10 +24,10 @@ type check struct {
 	state *SpaceState
 	meta  Meta
 
-	heads, vectors map[version]bool // payloads that a version of a node names
-	edges          map[string]bool  // and those that a link names, by key
-	counts         Counts           // as they were found
-	keys           map[table]uint64 // by table
+	heads, vectors, passages map[version]bool // payloads that a version of a node names
+	edges                    map[string]bool  // and those that a link names, by key
+	counts                   Counts           // as they were found
+	keys                     map[table]uint64 // by table
 }
 
 type version struct {
@@ -69,6 +69,7 @@ func (c *check) note(k []byte, err error) error {
 // all runs the checks: what the keys are, whether journal and state agree, and
 // whether the parts of the state agree with each other and with the payloads.
 func (c *check) all(ctx context.Context) (err error) {
+	c.passages = make(map[version]bool)
 	c.heads, c.vectors, c.edges, c.keys = make(map[version]bool), make(map[version]bool), make(map[string]bool), make(map[table]uint64)
 	if c.meta, err = getMeta(c.v.d, c.space); err != nil {
 		if err = c.note(metaKey(c.space), err); err != nil {
@@ -118,7 +119,7 @@ func (c *check) tables() error {
 }
 
 func knownTable(t table) bool {
-	return slices.Contains(stateTables, t) || slices.Contains([]table{tableJournal, tableHead, tableVector, tableEdge, tableBase}, t)
+	return slices.Contains(stateTables, t) || slices.Contains([]table{tableJournal, tableHead, tableVector, tablePassages, tableEdge, tableBase}, t)
 }
 
 func baseTable(t table) bool {
@@ -289,14 +290,14 @@ func (c *check) differs(k []byte, wrong string) {
 
 var tableNames = map[table]string{tableMeta: "head", tableNode: "node", tableID: "id", tableHistory: "old version of node", tableDead: "ended id",
 	tableEntity: "entity", tableName: "name", tableLink: "link", tableAdjacency: "adjacency of node", tableAnswer: "answer", tableAnswerAge: "age of answer",
-	tableErasing: "erasure", tableSpace: "space", tableDropping: "dropped space", tableSetting: "setting", tableHead: "payload of node", tableVector: "vector of node",
+	tableErasing: "erasure", tableSpace: "space", tableDropping: "dropped space", tableSetting: "setting", tableHead: "payload of node", tableVector: "vector of node", tablePassages: "passages of node",
 	tableEdge: "payload of link", tableJournal: "record", tableMerge: "merge into node", tableMoved: "link moved to node"}
 
 // nameOf says what lies under a key: the thing, and its ordinal or LSN.
 func nameOf(k []byte) (thing string, number uint64) {
 	rest := k[headerSize:]
 	switch t := table(k[4]); t {
-	case tableNode, tableHistory, tableEntity, tableAdjacency, tableHead, tableVector, tableMerge, tableMoved:
+	case tableNode, tableHistory, tableEntity, tableAdjacency, tableHead, tableVector, tablePassages, tableMerge, tableMoved:
 		if len(rest) >= 4 {
 			number = uint64(binary.BigEndian.Uint32(rest))
 		}
@@ -401,6 +402,9 @@ func (c *check) payload(n *Node, k []byte) error {
 			return c.note(k, err)
 		}
 		c.vector(n, k, p.Vector)
+		if err := c.passagesOf(n, k); err != nil {
+			return err
+		}
 	}
 	if len(n.Made) > 0 { // a model made the vector: the content is the head alone
 		if sum := sha256.Sum256(p.Vector); !bytes.Equal(sum[:], n.Made) {
@@ -554,7 +558,7 @@ func (c *check) payloads() error {
 	for _, part := range []struct {
 		t     table
 		named map[version]bool
-	}{{tableHead, c.heads}, {tableVector, c.vectors}} {
+	}{{tableHead, c.heads}, {tableVector, c.vectors}, {tablePassages, c.passages}} {
 		err := c.scan(part.t, func(k, _ []byte) {
 			if len(k) != headerSize+8 || !part.named[versionOf(k)] {
 				orphan(k)

@@ -207,7 +207,7 @@ func printRecall(s *session, a *engramv1.RecallResponse) error {
 		if r.GetSpace() != "" {
 			id = r.GetSpace() + "/" + id
 		}
-		line := t.add(score(r.GetScore()), when(m), id, gist(m))
+		line := t.add(score(r.GetScore()), when(m), id, cited(r))
 		if why := reasons(r.GetWhy()); why != "" {
 			line.below = append(line.below, why)
 		}
@@ -254,6 +254,20 @@ func gist(m *engramv1.Memory) string {
 		text = m.GetFact().GetSubject() + " " + m.GetFact().GetAttribute() + ": " + m.GetFact().GetValue()
 	}
 	return cut(text, textWidth)
+}
+
+// cited is the gist of a result: of a long text, its title and the passage that the
+// cue was like.
+func cited(r *engramv1.RecallResult) string {
+	p := r.GetPassage()
+	if p == nil {
+		return gist(r.GetMemory())
+	}
+	part := &engramv1.Memory{Title: r.GetMemory().GetTitle(), Text: p.GetText()}
+	if p.GetStart() > 0 {
+		part.Text = "..." + part.GetText()
+	}
+	return gist(part)
 }
 
 // reasons are the parts of a score, the largest first: "text 0.61 (chart)".

@@ -855,7 +855,9 @@ type RecallResult struct {
 	// Only with explain.
 	Why *Why `protobuf:"bytes,5,opt,name=why,proto3" json:"why,omitempty"`
 	// The space that it is of, when there were several.
-	Space         string `protobuf:"bytes,6,opt,name=space,proto3" json:"space,omitempty"`
+	Space string `protobuf:"bytes,6,opt,name=space,proto3" json:"space,omitempty"`
+	// Of a long text, the part that the cue was like.
+	Passage       *Passage `protobuf:"bytes,7,opt,name=passage,proto3" json:"passage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -932,6 +934,77 @@ func (x *RecallResult) GetSpace() string {
 	return ""
 }
 
+func (x *RecallResult) GetPassage() *Passage {
+	if x != nil {
+		return x.Passage
+	}
+	return nil
+}
+
+// A part of a memory's text.
+type Passage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where it begins, in bytes of the text (UTF-8).
+	Start uint32 `protobuf:"varint,1,opt,name=start,proto3" json:"start,omitempty"`
+	// Where it ends; excluded.
+	End uint32 `protobuf:"varint,2,opt,name=end,proto3" json:"end,omitempty"`
+	// What it says.
+	Text          string `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Passage) Reset() {
+	*x = Passage{}
+	mi := &file_engram_v1_recall_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Passage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Passage) ProtoMessage() {}
+
+func (x *Passage) ProtoReflect() protoreflect.Message {
+	mi := &file_engram_v1_recall_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Passage.ProtoReflect.Descriptor instead.
+func (*Passage) Descriptor() ([]byte, []int) {
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Passage) GetStart() uint32 {
+	if x != nil {
+		return x.Start
+	}
+	return 0
+}
+
+func (x *Passage) GetEnd() uint32 {
+	if x != nil {
+		return x.End
+	}
+	return 0
+}
+
+func (x *Passage) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 // How sure an answer is: a probability and its interval.
 type Confidence struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -947,7 +1020,7 @@ type Confidence struct {
 
 func (x *Confidence) Reset() {
 	*x = Confidence{}
-	mi := &file_engram_v1_recall_proto_msgTypes[9]
+	mi := &file_engram_v1_recall_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -959,7 +1032,7 @@ func (x *Confidence) String() string {
 func (*Confidence) ProtoMessage() {}
 
 func (x *Confidence) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[9]
+	mi := &file_engram_v1_recall_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -972,7 +1045,7 @@ func (x *Confidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Confidence.ProtoReflect.Descriptor instead.
 func (*Confidence) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{9}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Confidence) GetValue() float64 {
@@ -1009,7 +1082,7 @@ type Why struct {
 
 func (x *Why) Reset() {
 	*x = Why{}
-	mi := &file_engram_v1_recall_proto_msgTypes[10]
+	mi := &file_engram_v1_recall_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1021,7 +1094,7 @@ func (x *Why) String() string {
 func (*Why) ProtoMessage() {}
 
 func (x *Why) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[10]
+	mi := &file_engram_v1_recall_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1034,7 +1107,7 @@ func (x *Why) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Why.ProtoReflect.Descriptor instead.
 func (*Why) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{10}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Why) GetParts() []*WhyPart {
@@ -1066,7 +1139,7 @@ type WhyPart struct {
 
 func (x *WhyPart) Reset() {
 	*x = WhyPart{}
-	mi := &file_engram_v1_recall_proto_msgTypes[11]
+	mi := &file_engram_v1_recall_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1078,7 +1151,7 @@ func (x *WhyPart) String() string {
 func (*WhyPart) ProtoMessage() {}
 
 func (x *WhyPart) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[11]
+	mi := &file_engram_v1_recall_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1091,7 +1164,7 @@ func (x *WhyPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyPart.ProtoReflect.Descriptor instead.
 func (*WhyPart) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{11}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *WhyPart) GetStage() string {
@@ -1130,7 +1203,7 @@ type WhyPath struct {
 
 func (x *WhyPath) Reset() {
 	*x = WhyPath{}
-	mi := &file_engram_v1_recall_proto_msgTypes[12]
+	mi := &file_engram_v1_recall_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1142,7 +1215,7 @@ func (x *WhyPath) String() string {
 func (*WhyPath) ProtoMessage() {}
 
 func (x *WhyPath) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[12]
+	mi := &file_engram_v1_recall_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1155,7 +1228,7 @@ func (x *WhyPath) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyPath.ProtoReflect.Descriptor instead.
 func (*WhyPath) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{12}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *WhyPath) GetIds() []string {
@@ -1192,7 +1265,7 @@ type ReplayRecallRequest struct {
 
 func (x *ReplayRecallRequest) Reset() {
 	*x = ReplayRecallRequest{}
-	mi := &file_engram_v1_recall_proto_msgTypes[13]
+	mi := &file_engram_v1_recall_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1204,7 +1277,7 @@ func (x *ReplayRecallRequest) String() string {
 func (*ReplayRecallRequest) ProtoMessage() {}
 
 func (x *ReplayRecallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[13]
+	mi := &file_engram_v1_recall_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1217,7 +1290,7 @@ func (x *ReplayRecallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayRecallRequest.ProtoReflect.Descriptor instead.
 func (*ReplayRecallRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{13}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ReplayRecallRequest) GetSpace() string {
@@ -1253,7 +1326,7 @@ type FeedbackRequest struct {
 
 func (x *FeedbackRequest) Reset() {
 	*x = FeedbackRequest{}
-	mi := &file_engram_v1_recall_proto_msgTypes[14]
+	mi := &file_engram_v1_recall_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1265,7 +1338,7 @@ func (x *FeedbackRequest) String() string {
 func (*FeedbackRequest) ProtoMessage() {}
 
 func (x *FeedbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[14]
+	mi := &file_engram_v1_recall_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1278,7 +1351,7 @@ func (x *FeedbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeedbackRequest.ProtoReflect.Descriptor instead.
 func (*FeedbackRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{14}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *FeedbackRequest) GetRecallId() string {
@@ -1327,7 +1400,7 @@ type FeedbackResponse struct {
 
 func (x *FeedbackResponse) Reset() {
 	*x = FeedbackResponse{}
-	mi := &file_engram_v1_recall_proto_msgTypes[15]
+	mi := &file_engram_v1_recall_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1339,7 +1412,7 @@ func (x *FeedbackResponse) String() string {
 func (*FeedbackResponse) ProtoMessage() {}
 
 func (x *FeedbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[15]
+	mi := &file_engram_v1_recall_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1352,7 +1425,7 @@ func (x *FeedbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeedbackResponse.ProtoReflect.Descriptor instead.
 func (*FeedbackResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{15}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *FeedbackResponse) GetLsn() uint64 {
@@ -1381,7 +1454,7 @@ type RecogniseRequest struct {
 
 func (x *RecogniseRequest) Reset() {
 	*x = RecogniseRequest{}
-	mi := &file_engram_v1_recall_proto_msgTypes[16]
+	mi := &file_engram_v1_recall_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1393,7 +1466,7 @@ func (x *RecogniseRequest) String() string {
 func (*RecogniseRequest) ProtoMessage() {}
 
 func (x *RecogniseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[16]
+	mi := &file_engram_v1_recall_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1406,7 +1479,7 @@ func (x *RecogniseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecogniseRequest.ProtoReflect.Descriptor instead.
 func (*RecogniseRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{16}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RecogniseRequest) GetSpace() string {
@@ -1465,7 +1538,7 @@ type RecogniseResponse struct {
 
 func (x *RecogniseResponse) Reset() {
 	*x = RecogniseResponse{}
-	mi := &file_engram_v1_recall_proto_msgTypes[17]
+	mi := &file_engram_v1_recall_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1477,7 +1550,7 @@ func (x *RecogniseResponse) String() string {
 func (*RecogniseResponse) ProtoMessage() {}
 
 func (x *RecogniseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[17]
+	mi := &file_engram_v1_recall_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1490,7 +1563,7 @@ func (x *RecogniseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecogniseResponse.ProtoReflect.Descriptor instead.
 func (*RecogniseResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{17}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RecogniseResponse) GetFamiliar() bool {
@@ -1550,7 +1623,7 @@ type CompleteRequest struct {
 
 func (x *CompleteRequest) Reset() {
 	*x = CompleteRequest{}
-	mi := &file_engram_v1_recall_proto_msgTypes[18]
+	mi := &file_engram_v1_recall_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1562,7 +1635,7 @@ func (x *CompleteRequest) String() string {
 func (*CompleteRequest) ProtoMessage() {}
 
 func (x *CompleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[18]
+	mi := &file_engram_v1_recall_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1575,7 +1648,7 @@ func (x *CompleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteRequest.ProtoReflect.Descriptor instead.
 func (*CompleteRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{18}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CompleteRequest) GetSpace() string {
@@ -1612,7 +1685,7 @@ type CompleteResponse struct {
 
 func (x *CompleteResponse) Reset() {
 	*x = CompleteResponse{}
-	mi := &file_engram_v1_recall_proto_msgTypes[19]
+	mi := &file_engram_v1_recall_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1624,7 +1697,7 @@ func (x *CompleteResponse) String() string {
 func (*CompleteResponse) ProtoMessage() {}
 
 func (x *CompleteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[19]
+	mi := &file_engram_v1_recall_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1637,7 +1710,7 @@ func (x *CompleteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteResponse.ProtoReflect.Descriptor instead.
 func (*CompleteResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{19}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CompleteResponse) GetResults() []*RecallResult {
@@ -1667,7 +1740,7 @@ type ConsolidateRequest struct {
 
 func (x *ConsolidateRequest) Reset() {
 	*x = ConsolidateRequest{}
-	mi := &file_engram_v1_recall_proto_msgTypes[20]
+	mi := &file_engram_v1_recall_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1679,7 +1752,7 @@ func (x *ConsolidateRequest) String() string {
 func (*ConsolidateRequest) ProtoMessage() {}
 
 func (x *ConsolidateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[20]
+	mi := &file_engram_v1_recall_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1692,7 +1765,7 @@ func (x *ConsolidateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsolidateRequest.ProtoReflect.Descriptor instead.
 func (*ConsolidateRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{20}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ConsolidateRequest) GetSpace() string {
@@ -1724,7 +1797,7 @@ type ConsolidateResponse struct {
 
 func (x *ConsolidateResponse) Reset() {
 	*x = ConsolidateResponse{}
-	mi := &file_engram_v1_recall_proto_msgTypes[21]
+	mi := &file_engram_v1_recall_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1736,7 +1809,7 @@ func (x *ConsolidateResponse) String() string {
 func (*ConsolidateResponse) ProtoMessage() {}
 
 func (x *ConsolidateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[21]
+	mi := &file_engram_v1_recall_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1749,7 +1822,7 @@ func (x *ConsolidateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsolidateResponse.ProtoReflect.Descriptor instead.
 func (*ConsolidateResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{21}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ConsolidateResponse) GetPlans() []*Plan {
@@ -1792,7 +1865,7 @@ type Plan struct {
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_engram_v1_recall_proto_msgTypes[22]
+	mi := &file_engram_v1_recall_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1804,7 +1877,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[22]
+	mi := &file_engram_v1_recall_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1817,7 +1890,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{22}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Plan) GetId() string {
@@ -1870,7 +1943,7 @@ type ListPlansRequest struct {
 
 func (x *ListPlansRequest) Reset() {
 	*x = ListPlansRequest{}
-	mi := &file_engram_v1_recall_proto_msgTypes[23]
+	mi := &file_engram_v1_recall_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1882,7 +1955,7 @@ func (x *ListPlansRequest) String() string {
 func (*ListPlansRequest) ProtoMessage() {}
 
 func (x *ListPlansRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[23]
+	mi := &file_engram_v1_recall_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1895,7 +1968,7 @@ func (x *ListPlansRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPlansRequest.ProtoReflect.Descriptor instead.
 func (*ListPlansRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{23}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListPlansRequest) GetSpace() string {
@@ -1932,7 +2005,7 @@ type ListPlansResponse struct {
 
 func (x *ListPlansResponse) Reset() {
 	*x = ListPlansResponse{}
-	mi := &file_engram_v1_recall_proto_msgTypes[24]
+	mi := &file_engram_v1_recall_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1944,7 +2017,7 @@ func (x *ListPlansResponse) String() string {
 func (*ListPlansResponse) ProtoMessage() {}
 
 func (x *ListPlansResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[24]
+	mi := &file_engram_v1_recall_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1957,7 +2030,7 @@ func (x *ListPlansResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPlansResponse.ProtoReflect.Descriptor instead.
 func (*ListPlansResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{24}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListPlansResponse) GetPlans() []*Plan {
@@ -1987,7 +2060,7 @@ type RevertPlanRequest struct {
 
 func (x *RevertPlanRequest) Reset() {
 	*x = RevertPlanRequest{}
-	mi := &file_engram_v1_recall_proto_msgTypes[25]
+	mi := &file_engram_v1_recall_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1999,7 +2072,7 @@ func (x *RevertPlanRequest) String() string {
 func (*RevertPlanRequest) ProtoMessage() {}
 
 func (x *RevertPlanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[25]
+	mi := &file_engram_v1_recall_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2012,7 +2085,7 @@ func (x *RevertPlanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevertPlanRequest.ProtoReflect.Descriptor instead.
 func (*RevertPlanRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{25}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RevertPlanRequest) GetSpace() string {
@@ -2040,7 +2113,7 @@ type RevertPlanResponse struct {
 
 func (x *RevertPlanResponse) Reset() {
 	*x = RevertPlanResponse{}
-	mi := &file_engram_v1_recall_proto_msgTypes[26]
+	mi := &file_engram_v1_recall_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2052,7 +2125,7 @@ func (x *RevertPlanResponse) String() string {
 func (*RevertPlanResponse) ProtoMessage() {}
 
 func (x *RevertPlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[26]
+	mi := &file_engram_v1_recall_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2065,7 +2138,7 @@ func (x *RevertPlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevertPlanResponse.ProtoReflect.Descriptor instead.
 func (*RevertPlanResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{26}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RevertPlanResponse) GetLsn() uint64 {
@@ -2098,7 +2171,7 @@ type Concept struct {
 
 func (x *Concept) Reset() {
 	*x = Concept{}
-	mi := &file_engram_v1_recall_proto_msgTypes[27]
+	mi := &file_engram_v1_recall_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2110,7 +2183,7 @@ func (x *Concept) String() string {
 func (*Concept) ProtoMessage() {}
 
 func (x *Concept) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[27]
+	mi := &file_engram_v1_recall_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2123,7 +2196,7 @@ func (x *Concept) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Concept.ProtoReflect.Descriptor instead.
 func (*Concept) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{27}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Concept) GetId() string {
@@ -2188,7 +2261,7 @@ type ConceptMember struct {
 
 func (x *ConceptMember) Reset() {
 	*x = ConceptMember{}
-	mi := &file_engram_v1_recall_proto_msgTypes[28]
+	mi := &file_engram_v1_recall_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2200,7 +2273,7 @@ func (x *ConceptMember) String() string {
 func (*ConceptMember) ProtoMessage() {}
 
 func (x *ConceptMember) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[28]
+	mi := &file_engram_v1_recall_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2213,7 +2286,7 @@ func (x *ConceptMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConceptMember.ProtoReflect.Descriptor instead.
 func (*ConceptMember) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{28}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ConceptMember) GetId() string {
@@ -2245,7 +2318,7 @@ type ListConceptsRequest struct {
 
 func (x *ListConceptsRequest) Reset() {
 	*x = ListConceptsRequest{}
-	mi := &file_engram_v1_recall_proto_msgTypes[29]
+	mi := &file_engram_v1_recall_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2257,7 +2330,7 @@ func (x *ListConceptsRequest) String() string {
 func (*ListConceptsRequest) ProtoMessage() {}
 
 func (x *ListConceptsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[29]
+	mi := &file_engram_v1_recall_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2270,7 +2343,7 @@ func (x *ListConceptsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConceptsRequest.ProtoReflect.Descriptor instead.
 func (*ListConceptsRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{29}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListConceptsRequest) GetSpace() string {
@@ -2307,7 +2380,7 @@ type ListConceptsResponse struct {
 
 func (x *ListConceptsResponse) Reset() {
 	*x = ListConceptsResponse{}
-	mi := &file_engram_v1_recall_proto_msgTypes[30]
+	mi := &file_engram_v1_recall_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2319,7 +2392,7 @@ func (x *ListConceptsResponse) String() string {
 func (*ListConceptsResponse) ProtoMessage() {}
 
 func (x *ListConceptsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[30]
+	mi := &file_engram_v1_recall_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2332,7 +2405,7 @@ func (x *ListConceptsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConceptsResponse.ProtoReflect.Descriptor instead.
 func (*ListConceptsResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{30}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListConceptsResponse) GetConcepts() []*Concept {
@@ -2362,7 +2435,7 @@ type GetConceptRequest struct {
 
 func (x *GetConceptRequest) Reset() {
 	*x = GetConceptRequest{}
-	mi := &file_engram_v1_recall_proto_msgTypes[31]
+	mi := &file_engram_v1_recall_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2374,7 +2447,7 @@ func (x *GetConceptRequest) String() string {
 func (*GetConceptRequest) ProtoMessage() {}
 
 func (x *GetConceptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[31]
+	mi := &file_engram_v1_recall_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2387,7 +2460,7 @@ func (x *GetConceptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConceptRequest.ProtoReflect.Descriptor instead.
 func (*GetConceptRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{31}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GetConceptRequest) GetSpace() string {
@@ -2417,7 +2490,7 @@ type CheckRecallRequest struct {
 
 func (x *CheckRecallRequest) Reset() {
 	*x = CheckRecallRequest{}
-	mi := &file_engram_v1_recall_proto_msgTypes[32]
+	mi := &file_engram_v1_recall_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2429,7 +2502,7 @@ func (x *CheckRecallRequest) String() string {
 func (*CheckRecallRequest) ProtoMessage() {}
 
 func (x *CheckRecallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[32]
+	mi := &file_engram_v1_recall_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2442,7 +2515,7 @@ func (x *CheckRecallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckRecallRequest.ProtoReflect.Descriptor instead.
 func (*CheckRecallRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{32}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *CheckRecallRequest) GetSpace() string {
@@ -2486,7 +2559,7 @@ type CheckRecallResponse struct {
 
 func (x *CheckRecallResponse) Reset() {
 	*x = CheckRecallResponse{}
-	mi := &file_engram_v1_recall_proto_msgTypes[33]
+	mi := &file_engram_v1_recall_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2498,7 +2571,7 @@ func (x *CheckRecallResponse) String() string {
 func (*CheckRecallResponse) ProtoMessage() {}
 
 func (x *CheckRecallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_recall_proto_msgTypes[33]
+	mi := &file_engram_v1_recall_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2511,7 +2584,7 @@ func (x *CheckRecallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckRecallResponse.ProtoReflect.Descriptor instead.
 func (*CheckRecallResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_recall_proto_rawDescGZIP(), []int{33}
+	return file_engram_v1_recall_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CheckRecallResponse) GetLsn() uint64 {
@@ -2660,7 +2733,7 @@ const file_engram_v1_recall_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05value:\x028\x01\x1a7\n" +
 	"\tLsnsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xd6\x01\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\x84\x02\n" +
 	"\fRecallResult\x12)\n" +
 	"\x06memory\x18\x01 \x01(\v2\x11.engram.v1.MemoryR\x06memory\x12\x14\n" +
 	"\x05score\x18\x02 \x01(\x01R\x05score\x125\n" +
@@ -2669,7 +2742,12 @@ const file_engram_v1_recall_proto_rawDesc = "" +
 	"confidence\x12\x16\n" +
 	"\x06origin\x18\x04 \x01(\tR\x06origin\x12 \n" +
 	"\x03why\x18\x05 \x01(\v2\x0e.engram.v1.WhyR\x03why\x12\x14\n" +
-	"\x05space\x18\x06 \x01(\tR\x05space\"H\n" +
+	"\x05space\x18\x06 \x01(\tR\x05space\x12,\n" +
+	"\apassage\x18\a \x01(\v2\x12.engram.v1.PassageR\apassage\"E\n" +
+	"\aPassage\x12\x14\n" +
+	"\x05start\x18\x01 \x01(\rR\x05start\x12\x10\n" +
+	"\x03end\x18\x02 \x01(\rR\x03end\x12\x12\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\"H\n" +
 	"\n" +
 	"Confidence\x12\x14\n" +
 	"\x05value\x18\x01 \x01(\x01R\x05value\x12\x10\n" +
@@ -2803,7 +2881,7 @@ func file_engram_v1_recall_proto_rawDescGZIP() []byte {
 	return file_engram_v1_recall_proto_rawDescData
 }
 
-var file_engram_v1_recall_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_engram_v1_recall_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_engram_v1_recall_proto_goTypes = []any{
 	(*Cue)(nil),                   // 0: engram.v1.Cue
 	(*ContextItem)(nil),           // 1: engram.v1.ContextItem
@@ -2814,91 +2892,93 @@ var file_engram_v1_recall_proto_goTypes = []any{
 	(*Recognition)(nil),           // 6: engram.v1.Recognition
 	(*RecallResponse)(nil),        // 7: engram.v1.RecallResponse
 	(*RecallResult)(nil),          // 8: engram.v1.RecallResult
-	(*Confidence)(nil),            // 9: engram.v1.Confidence
-	(*Why)(nil),                   // 10: engram.v1.Why
-	(*WhyPart)(nil),               // 11: engram.v1.WhyPart
-	(*WhyPath)(nil),               // 12: engram.v1.WhyPath
-	(*ReplayRecallRequest)(nil),   // 13: engram.v1.ReplayRecallRequest
-	(*FeedbackRequest)(nil),       // 14: engram.v1.FeedbackRequest
-	(*FeedbackResponse)(nil),      // 15: engram.v1.FeedbackResponse
-	(*RecogniseRequest)(nil),      // 16: engram.v1.RecogniseRequest
-	(*RecogniseResponse)(nil),     // 17: engram.v1.RecogniseResponse
-	(*CompleteRequest)(nil),       // 18: engram.v1.CompleteRequest
-	(*CompleteResponse)(nil),      // 19: engram.v1.CompleteResponse
-	(*ConsolidateRequest)(nil),    // 20: engram.v1.ConsolidateRequest
-	(*ConsolidateResponse)(nil),   // 21: engram.v1.ConsolidateResponse
-	(*Plan)(nil),                  // 22: engram.v1.Plan
-	(*ListPlansRequest)(nil),      // 23: engram.v1.ListPlansRequest
-	(*ListPlansResponse)(nil),     // 24: engram.v1.ListPlansResponse
-	(*RevertPlanRequest)(nil),     // 25: engram.v1.RevertPlanRequest
-	(*RevertPlanResponse)(nil),    // 26: engram.v1.RevertPlanResponse
-	(*Concept)(nil),               // 27: engram.v1.Concept
-	(*ConceptMember)(nil),         // 28: engram.v1.ConceptMember
-	(*ListConceptsRequest)(nil),   // 29: engram.v1.ListConceptsRequest
-	(*ListConceptsResponse)(nil),  // 30: engram.v1.ListConceptsResponse
-	(*GetConceptRequest)(nil),     // 31: engram.v1.GetConceptRequest
-	(*CheckRecallRequest)(nil),    // 32: engram.v1.CheckRecallRequest
-	(*CheckRecallResponse)(nil),   // 33: engram.v1.CheckRecallResponse
-	nil,                           // 34: engram.v1.Cue.StagesEntry
-	nil,                           // 35: engram.v1.RecallResponse.TookEntry
-	nil,                           // 36: engram.v1.RecallResponse.LsnsEntry
-	(*TimeRange)(nil),             // 37: engram.v1.TimeRange
-	(*PlaceFilter)(nil),           // 38: engram.v1.PlaceFilter
-	(*structpb.Struct)(nil),       // 39: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil), // 40: google.protobuf.Timestamp
-	(*structpb.Value)(nil),        // 41: google.protobuf.Value
-	(*durationpb.Duration)(nil),   // 42: google.protobuf.Duration
-	(*Memory)(nil),                // 43: engram.v1.Memory
-	(*MemoryInput)(nil),           // 44: engram.v1.MemoryInput
+	(*Passage)(nil),               // 9: engram.v1.Passage
+	(*Confidence)(nil),            // 10: engram.v1.Confidence
+	(*Why)(nil),                   // 11: engram.v1.Why
+	(*WhyPart)(nil),               // 12: engram.v1.WhyPart
+	(*WhyPath)(nil),               // 13: engram.v1.WhyPath
+	(*ReplayRecallRequest)(nil),   // 14: engram.v1.ReplayRecallRequest
+	(*FeedbackRequest)(nil),       // 15: engram.v1.FeedbackRequest
+	(*FeedbackResponse)(nil),      // 16: engram.v1.FeedbackResponse
+	(*RecogniseRequest)(nil),      // 17: engram.v1.RecogniseRequest
+	(*RecogniseResponse)(nil),     // 18: engram.v1.RecogniseResponse
+	(*CompleteRequest)(nil),       // 19: engram.v1.CompleteRequest
+	(*CompleteResponse)(nil),      // 20: engram.v1.CompleteResponse
+	(*ConsolidateRequest)(nil),    // 21: engram.v1.ConsolidateRequest
+	(*ConsolidateResponse)(nil),   // 22: engram.v1.ConsolidateResponse
+	(*Plan)(nil),                  // 23: engram.v1.Plan
+	(*ListPlansRequest)(nil),      // 24: engram.v1.ListPlansRequest
+	(*ListPlansResponse)(nil),     // 25: engram.v1.ListPlansResponse
+	(*RevertPlanRequest)(nil),     // 26: engram.v1.RevertPlanRequest
+	(*RevertPlanResponse)(nil),    // 27: engram.v1.RevertPlanResponse
+	(*Concept)(nil),               // 28: engram.v1.Concept
+	(*ConceptMember)(nil),         // 29: engram.v1.ConceptMember
+	(*ListConceptsRequest)(nil),   // 30: engram.v1.ListConceptsRequest
+	(*ListConceptsResponse)(nil),  // 31: engram.v1.ListConceptsResponse
+	(*GetConceptRequest)(nil),     // 32: engram.v1.GetConceptRequest
+	(*CheckRecallRequest)(nil),    // 33: engram.v1.CheckRecallRequest
+	(*CheckRecallResponse)(nil),   // 34: engram.v1.CheckRecallResponse
+	nil,                           // 35: engram.v1.Cue.StagesEntry
+	nil,                           // 36: engram.v1.RecallResponse.TookEntry
+	nil,                           // 37: engram.v1.RecallResponse.LsnsEntry
+	(*TimeRange)(nil),             // 38: engram.v1.TimeRange
+	(*PlaceFilter)(nil),           // 39: engram.v1.PlaceFilter
+	(*structpb.Struct)(nil),       // 40: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 41: google.protobuf.Timestamp
+	(*structpb.Value)(nil),        // 42: google.protobuf.Value
+	(*durationpb.Duration)(nil),   // 43: google.protobuf.Duration
+	(*Memory)(nil),                // 44: engram.v1.Memory
+	(*MemoryInput)(nil),           // 45: engram.v1.MemoryInput
 }
 var file_engram_v1_recall_proto_depIdxs = []int32{
-	37, // 0: engram.v1.Cue.happened:type_name -> engram.v1.TimeRange
-	37, // 1: engram.v1.Cue.stored:type_name -> engram.v1.TimeRange
-	38, // 2: engram.v1.Cue.place:type_name -> engram.v1.PlaceFilter
-	39, // 3: engram.v1.Cue.metadata:type_name -> google.protobuf.Struct
+	38, // 0: engram.v1.Cue.happened:type_name -> engram.v1.TimeRange
+	38, // 1: engram.v1.Cue.stored:type_name -> engram.v1.TimeRange
+	39, // 2: engram.v1.Cue.place:type_name -> engram.v1.PlaceFilter
+	40, // 3: engram.v1.Cue.metadata:type_name -> google.protobuf.Struct
 	1,  // 4: engram.v1.Cue.context:type_name -> engram.v1.ContextItem
-	40, // 5: engram.v1.Cue.now:type_name -> google.protobuf.Timestamp
+	41, // 5: engram.v1.Cue.now:type_name -> google.protobuf.Timestamp
 	2,  // 6: engram.v1.Cue.as_of:type_name -> engram.v1.AsOf
 	3,  // 7: engram.v1.Cue.budget:type_name -> engram.v1.Budget
-	41, // 8: engram.v1.Cue.explain:type_name -> google.protobuf.Value
-	34, // 9: engram.v1.Cue.stages:type_name -> engram.v1.Cue.StagesEntry
-	42, // 10: engram.v1.Cue.timeout:type_name -> google.protobuf.Duration
-	40, // 11: engram.v1.ContextItem.at:type_name -> google.protobuf.Timestamp
-	40, // 12: engram.v1.AsOf.valid:type_name -> google.protobuf.Timestamp
-	40, // 13: engram.v1.AsOf.stored:type_name -> google.protobuf.Timestamp
+	42, // 8: engram.v1.Cue.explain:type_name -> google.protobuf.Value
+	35, // 9: engram.v1.Cue.stages:type_name -> engram.v1.Cue.StagesEntry
+	43, // 10: engram.v1.Cue.timeout:type_name -> google.protobuf.Duration
+	41, // 11: engram.v1.ContextItem.at:type_name -> google.protobuf.Timestamp
+	41, // 12: engram.v1.AsOf.valid:type_name -> google.protobuf.Timestamp
+	41, // 13: engram.v1.AsOf.stored:type_name -> google.protobuf.Timestamp
 	0,  // 14: engram.v1.RecallRequest.cue:type_name -> engram.v1.Cue
-	40, // 15: engram.v1.TimeRead.from:type_name -> google.protobuf.Timestamp
-	40, // 16: engram.v1.TimeRead.to:type_name -> google.protobuf.Timestamp
+	41, // 15: engram.v1.TimeRead.from:type_name -> google.protobuf.Timestamp
+	41, // 16: engram.v1.TimeRead.to:type_name -> google.protobuf.Timestamp
 	8,  // 17: engram.v1.RecallResponse.results:type_name -> engram.v1.RecallResult
-	40, // 18: engram.v1.RecallResponse.now:type_name -> google.protobuf.Timestamp
-	35, // 19: engram.v1.RecallResponse.took:type_name -> engram.v1.RecallResponse.TookEntry
+	41, // 18: engram.v1.RecallResponse.now:type_name -> google.protobuf.Timestamp
+	36, // 19: engram.v1.RecallResponse.took:type_name -> engram.v1.RecallResponse.TookEntry
 	5,  // 20: engram.v1.RecallResponse.times:type_name -> engram.v1.TimeRead
 	6,  // 21: engram.v1.RecallResponse.recognition:type_name -> engram.v1.Recognition
-	36, // 22: engram.v1.RecallResponse.lsns:type_name -> engram.v1.RecallResponse.LsnsEntry
-	43, // 23: engram.v1.RecallResult.memory:type_name -> engram.v1.Memory
-	9,  // 24: engram.v1.RecallResult.confidence:type_name -> engram.v1.Confidence
-	10, // 25: engram.v1.RecallResult.why:type_name -> engram.v1.Why
-	11, // 26: engram.v1.Why.parts:type_name -> engram.v1.WhyPart
-	12, // 27: engram.v1.Why.paths:type_name -> engram.v1.WhyPath
-	9,  // 28: engram.v1.RecogniseResponse.confidence:type_name -> engram.v1.Confidence
-	8,  // 29: engram.v1.RecogniseResponse.results:type_name -> engram.v1.RecallResult
-	44, // 30: engram.v1.CompleteRequest.partial:type_name -> engram.v1.MemoryInput
-	8,  // 31: engram.v1.CompleteResponse.results:type_name -> engram.v1.RecallResult
-	22, // 32: engram.v1.ConsolidateResponse.plans:type_name -> engram.v1.Plan
-	40, // 33: engram.v1.Plan.made_at:type_name -> google.protobuf.Timestamp
-	27, // 34: engram.v1.Plan.concepts:type_name -> engram.v1.Concept
-	22, // 35: engram.v1.ListPlansResponse.plans:type_name -> engram.v1.Plan
-	28, // 36: engram.v1.Concept.members:type_name -> engram.v1.ConceptMember
-	40, // 37: engram.v1.Concept.stored_at:type_name -> google.protobuf.Timestamp
-	27, // 38: engram.v1.ListConceptsResponse.concepts:type_name -> engram.v1.Concept
-	42, // 39: engram.v1.CheckRecallResponse.approximate_took:type_name -> google.protobuf.Duration
-	42, // 40: engram.v1.CheckRecallResponse.exact_took:type_name -> google.protobuf.Duration
-	42, // 41: engram.v1.RecallResponse.TookEntry.value:type_name -> google.protobuf.Duration
-	42, // [42:42] is the sub-list for method output_type
-	42, // [42:42] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	37, // 22: engram.v1.RecallResponse.lsns:type_name -> engram.v1.RecallResponse.LsnsEntry
+	44, // 23: engram.v1.RecallResult.memory:type_name -> engram.v1.Memory
+	10, // 24: engram.v1.RecallResult.confidence:type_name -> engram.v1.Confidence
+	11, // 25: engram.v1.RecallResult.why:type_name -> engram.v1.Why
+	9,  // 26: engram.v1.RecallResult.passage:type_name -> engram.v1.Passage
+	12, // 27: engram.v1.Why.parts:type_name -> engram.v1.WhyPart
+	13, // 28: engram.v1.Why.paths:type_name -> engram.v1.WhyPath
+	10, // 29: engram.v1.RecogniseResponse.confidence:type_name -> engram.v1.Confidence
+	8,  // 30: engram.v1.RecogniseResponse.results:type_name -> engram.v1.RecallResult
+	45, // 31: engram.v1.CompleteRequest.partial:type_name -> engram.v1.MemoryInput
+	8,  // 32: engram.v1.CompleteResponse.results:type_name -> engram.v1.RecallResult
+	23, // 33: engram.v1.ConsolidateResponse.plans:type_name -> engram.v1.Plan
+	41, // 34: engram.v1.Plan.made_at:type_name -> google.protobuf.Timestamp
+	28, // 35: engram.v1.Plan.concepts:type_name -> engram.v1.Concept
+	23, // 36: engram.v1.ListPlansResponse.plans:type_name -> engram.v1.Plan
+	29, // 37: engram.v1.Concept.members:type_name -> engram.v1.ConceptMember
+	41, // 38: engram.v1.Concept.stored_at:type_name -> google.protobuf.Timestamp
+	28, // 39: engram.v1.ListConceptsResponse.concepts:type_name -> engram.v1.Concept
+	43, // 40: engram.v1.CheckRecallResponse.approximate_took:type_name -> google.protobuf.Duration
+	43, // 41: engram.v1.CheckRecallResponse.exact_took:type_name -> google.protobuf.Duration
+	43, // 42: engram.v1.RecallResponse.TookEntry.value:type_name -> google.protobuf.Duration
+	43, // [43:43] is the sub-list for method output_type
+	43, // [43:43] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_engram_v1_recall_proto_init() }
@@ -2909,18 +2989,18 @@ func file_engram_v1_recall_proto_init() {
 	file_engram_v1_common_proto_init()
 	file_engram_v1_memory_proto_init()
 	file_engram_v1_recall_proto_msgTypes[0].OneofWrappers = []any{}
-	file_engram_v1_recall_proto_msgTypes[16].OneofWrappers = []any{}
-	file_engram_v1_recall_proto_msgTypes[18].OneofWrappers = []any{}
-	file_engram_v1_recall_proto_msgTypes[23].OneofWrappers = []any{}
-	file_engram_v1_recall_proto_msgTypes[29].OneofWrappers = []any{}
-	file_engram_v1_recall_proto_msgTypes[32].OneofWrappers = []any{}
+	file_engram_v1_recall_proto_msgTypes[17].OneofWrappers = []any{}
+	file_engram_v1_recall_proto_msgTypes[19].OneofWrappers = []any{}
+	file_engram_v1_recall_proto_msgTypes[24].OneofWrappers = []any{}
+	file_engram_v1_recall_proto_msgTypes[30].OneofWrappers = []any{}
+	file_engram_v1_recall_proto_msgTypes[33].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engram_v1_recall_proto_rawDesc), len(file_engram_v1_recall_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   37,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
