@@ -4,6 +4,7 @@
 //	go run ./bench/cmd/engram-bench quality   evidence recall on real questions (needs ENGRAM_DATA)
 //	go run ./bench/cmd/engram-bench fusion    ways to fuse words and meaning, on the same questions
 //	go run ./bench/cmd/engram-bench ablation  what each stage of recall gives, with the model and without (needs ENGRAM_DATA)
+//	go run ./bench/cmd/engram-bench embed     the models in the binary, alone and under writes and recalls
 //	go run ./bench/cmd/engram-bench write     durable writes against the bare disk and the bare store
 //	go run ./bench/cmd/engram-bench recall    recall by text, exact vector scan, filters
 //	go run ./bench/cmd/engram-bench spread    activation along links: graphs, hostile ones, a large space, writes
@@ -71,6 +72,7 @@ var commands = map[string]func(context.Context, *bench) error{
 	"quality":   quality,
 	"fusion":    fusion,
 	"ablation":  ablation,
+	"embed":     embedding,
 	"write":     write,
 	"recall":    recall,
 	"spread":    spread,
