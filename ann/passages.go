@@ -105,11 +105,9 @@ func (p *Passages) allowed(slots *bitset.BitSet) *bitset.BitSet {
 		return nil
 	}
 	allowed := bitset.New(uint(len(p.parts)))
-	for slot, numbers := range p.of {
-		if slots.Test(uint(slot)) {
-			for _, n := range numbers {
-				allowed.Set(uint(n))
-			}
+	for n, x := range p.parts {
+		if slots.Test(uint(x.slot)) {
+			allowed.Set(uint(n)) // of a deleted one, too: the index has no vector of it
 		}
 	}
 	return allowed
