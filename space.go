@@ -153,6 +153,10 @@ type WriteOptions struct {
 	// WaitNone makes a batch that does not wait for vectors at all; without either
 	// it waits for some seconds.
 	WaitNone bool
+	// MaxMemories refuses a write after which the space would have more memories and
+	// concepts than that, and more than before; 0: no bound. It is looked at in the
+	// commit, so that writes together cannot pass it. quota_exceeded (disk_full).
+	MaxMemories uint64
 	// IdempotencyKey, when not empty, makes a repeat of the same write within
 	// 24 h return the first answer (Replayed). Caller tells keys of different
 	// API keys apart. The same key with another body: idempotency_mismatch.
@@ -212,8 +216,12 @@ func (s *Space) commit(ctx context.Context, op string, o WriteOptions, answer an
 		if s.dropped.Load() {
 			return spaceNotFound(s.name)
 		}
+		before := memoriesOf(tx.Meta())
 		if err := decide(tx); err != nil {
 			return err
+		}
+		if n := memoriesOf(tx.Meta()); o.MaxMemories > 0 && n > before && n > o.MaxMemories {
+			return QuotaExceeded(s.name, "memories", before, o.MaxMemories)
 		}
 		if w.Keyed {
 			tx.Answer(store.Encode(answer))

@@ -35,6 +35,9 @@ type Call struct {
 	LSN      memory.LSN // read or written; 0: none
 	Replayed bool       // the first answer of an idempotency key
 
+	maxMemories uint64   // that the space may have after the call; 0: no bound
+	ends        []func() // to be called when the call has ended
+
 	key   *engram.Key   // that the caller has shown; nil when none is needed
 	err   *memory.Error // what went wrong
 	began time.Time
@@ -113,6 +116,17 @@ func printable(s string) bool {
 		}
 	}
 	return true
+}
+
+// after has f called when the call has ended.
+func (c *Call) after(f func()) { c.ends = append(c.ends, f) }
+
+// end says that the call has ended.
+func (c *Call) end() {
+	for _, f := range c.ends {
+		f()
+	}
+	c.ends = nil
 }
 
 // writeHeaders sets the headers of the answer, whatever came out.

@@ -76,7 +76,6 @@ const (
 	codeStopping         = "stopping"
 	codeInternal         = "internal"
 	codeRateLimited      = "rate_limited"
-	codeQuotaExceeded    = "quota_exceeded"
 	codeOriginDenied     = "origin_denied"
 	codeHostDenied       = "host_denied"
 	codeEncodingUnknown  = "encoding_unknown"

@@ -281,6 +281,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body := s.boundBody(rec, r)
 	r = r.WithContext(ctx)
 	defer s.observe(rec, r, body)
+	defer c.end()
 	defer s.recovered(rec, r, c)
 	n := s.inFlight.Add(1)
 	defer s.inFlight.Add(-1)

@@ -68,7 +68,7 @@ func (s *Service) read(ctx context.Context, verb, name string) (*engram.Space, *
 
 // write gives the options of a write.
 func (c *Call) write(onConflict, durability string) (o engram.WriteOptions, err error) {
-	o.IdempotencyKey, o.Caller = c.IdempotencyKey, c.Caller
+	o.IdempotencyKey, o.Caller, o.MaxMemories = c.IdempotencyKey, c.Caller, c.maxMemories
 	if o.OnConflict, err = memory.ParseOnConflict(onConflict); err != nil {
 		return o, err
 	}

@@ -32,9 +32,8 @@ func (r Rate) burst() int {
 type Limits struct {
 	PerKey   Rate // requests of one key; callers without a key count as one
 	PerSpace Rate // requests to one space, of all keys
-	// SpaceMemories and SpaceBytes bound what a space may hold: writes that add to
-	// it are refused at the bound. 0: no bound. They are looked at before a write,
-	// so that those that are under way together can pass the bound.
+	// SpaceMemories and SpaceBytes bound what a space may hold: writes that would
+	// pass the bound are refused, however many come together. 0: no bound.
 	SpaceMemories uint64
 	SpaceBytes    uint64
 }
@@ -65,7 +64,7 @@ func (s *Server) throttle(c *Call, m proto.Message) error {
 		if wait := s.spaceRates.take(name, now); wait > 0 {
 			return limited("space", wait)
 		}
-		if err := s.quotas.check(s, c.Verb, sp, m, now); err != nil {
+		if err := s.quotas.check(s, c, sp, m, now); err != nil {
 			return err
 		}
 	}
@@ -143,20 +142,23 @@ func (b *buckets) len() int {
 var adding = map[string]bool{"remember": true, "remember_batch": true, "update_memory": true, "put_entity": true, "update_entity": true,
 	"merge_entities": true, "create_link": true, "create_links": true, "update_link": true}
 
-// quotas know how full spaces are. Counting memories is cheap and done each time.
-// Bytes are estimated from the store's tables, which is not, so an estimate
-// serves for a while. It lacks what is not in a table yet: what was sent since the
-// last flush is added to it.
+// quotas know how full spaces are. Memories are counted by the commit itself. Bytes
+// are estimated from the store's tables, so an estimate serves for a while; what is
+// not in a table yet is added to it: what was sent since the last flush, and what is
+// being written. So writes that come together cannot pass a quota together.
 type quotas struct {
 	mu sync.Mutex
 	of map[memory.SpaceName]*usage
 }
 
+// usage is what a space has.
 type usage struct {
-	at   time.Time
-	disk uint64
-	sent uint64
-	mem  uint64 // what waited for a flush, of all spaces: when it shrinks there was one
+	mu     sync.Mutex // guards what follows; taken without quotas.mu
+	at     time.Time
+	disk   uint64
+	sent   uint64 // since the last flush
+	coming uint64 // of calls that are under way
+	mem    uint64 // what waited for a flush, of all spaces: when it shrinks there was one
 }
 
 // Bounds of the estimates.
@@ -165,64 +167,82 @@ const (
 	usageMax  = 10_000
 )
 
-func (q *quotas) check(s *Server, verb string, sp *engram.Space, m proto.Message, now time.Time) error {
+// check refuses a write that would pass a quota, or gives the call what the commit
+// is to look at.
+func (q *quotas) check(s *Server, c *Call, sp *engram.Space, m proto.Message, now time.Time) error {
 	l := s.limits.Load()
-	if !adding[verb] || l.SpaceMemories == 0 && l.SpaceBytes == 0 {
+	if !adding[c.Verb] {
 		return nil
 	}
-	if l.SpaceMemories > 0 {
-		n, err := sp.Memories()
-		if err == nil && n >= l.SpaceMemories && (verb == "remember" || verb == "remember_batch") {
-			return full(sp, "memories", n, l.SpaceMemories)
-		}
-		if err != nil {
-			return err
-		}
+	if c.Verb == "remember" || c.Verb == "remember_batch" {
+		c.maxMemories = l.SpaceMemories
 	}
-	if l.SpaceBytes > 0 {
-		n, err := q.bytes(s, sp, uint64(proto.Size(m)), now)
-		if err != nil {
-			return err
-		}
-		if n > l.SpaceBytes {
-			return full(sp, "bytes", n, l.SpaceBytes)
-		}
+	if l.SpaceBytes == 0 {
+		return nil
 	}
+	u := q.usageOf(sp.Name())
+	size := uint64(proto.Size(m))
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if err := u.renew(s, sp, now); err != nil {
+		return err
+	}
+	if n := u.disk + u.sent + u.coming; n+size > l.SpaceBytes {
+		return engram.QuotaExceeded(sp.Name(), "bytes", n, l.SpaceBytes)
+	}
+	u.coming += size
+	c.after(func() { u.came(size) })
 	return nil
 }
 
-// bytes estimates what the space has with size more.
-func (q *quotas) bytes(s *Server, sp *engram.Space, size uint64, now time.Time) (uint64, error) {
-	q.mu.Lock()
-	u := q.of[sp.Name()]
-	if u != nil && now.Sub(u.at) < usageGood {
-		u.sent += size
-		n := u.disk + u.sent
-		q.mu.Unlock()
-		return n, nil
-	}
-	q.mu.Unlock()
-	disk, err := sp.Bytes() // not under the lock: it reads the store
-	if err != nil {
-		return 0, err
-	}
-	next := &usage{at: now, disk: disk, sent: size, mem: s.db.Stats().MemTableBytes}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if u != nil && next.mem >= u.mem {
-		next.sent += u.sent
-	}
-	if q.of == nil || len(q.of) >= usageMax {
-		q.of = map[memory.SpaceName]*usage{} // all are estimated anew
-	}
-	q.of[sp.Name()] = next
-	return next.disk + next.sent, nil
+// came counts what a call that has ended may have written.
+func (u *usage) came(size uint64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.coming -= size
+	u.sent += size
 }
 
-// full refuses a write to a space that has what it may. It is of the kind of a
-// full disk: room must be made, waiting does not help.
-func full(sp *engram.Space, what string, has, most uint64) error {
-	e := memory.Errorf(memory.KindDiskFull, codeQuotaExceeded, "space %q has as many %s as it may: %d of %d", sp.Name(), what, has, most)
-	e.Retriable = false
-	return e.Hinted("forget something, or have the quota raised").With("of", what).With("has", has).With("most", most)
+// renew looks at the store again when the estimate is old.
+func (u *usage) renew(s *Server, sp *engram.Space, now time.Time) error {
+	if now.Sub(u.at) < usageGood {
+		return nil
+	}
+	disk, err := sp.Bytes()
+	if err != nil {
+		return err
+	}
+	mem := s.db.Stats().MemTableBytes
+	if mem < u.mem {
+		u.sent = 0
+	}
+	u.at, u.disk, u.mem = now, disk, mem
+	return nil
+}
+
+// usageOf finds the usage of a space. When there are too many, those that nothing is
+// written to go, and are estimated anew.
+func (q *quotas) usageOf(name memory.SpaceName) *usage {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	u := q.of[name]
+	if u != nil {
+		return u
+	}
+	if len(q.of) >= usageMax {
+		for name, old := range q.of {
+			if old.mu.TryLock() {
+				if old.coming == 0 {
+					delete(q.of, name)
+				}
+				old.mu.Unlock()
+			}
+		}
+	}
+	if q.of == nil {
+		q.of = map[memory.SpaceName]*usage{}
+	}
+	u = &usage{}
+	q.of[name] = u
+	return u
 }

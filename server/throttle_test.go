@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"connectrpc.com/connect"
@@ -122,4 +124,77 @@ func TestQuotaOfBytes(t *testing.T) {
 	if a := do(t, s, "POST", space+"/memories", `{"text":"x"}`); a.status != 201 {
 		t.Errorf("%d %s", a.status, a.body)
 	}
+}
+
+// together sends so many writes at the same time, and says how many were taken; each
+// of the others must have been refused for the quota.
+func together(t *testing.T, s *server.Server, n int, body func(i int) (path, body string)) (taken int64) {
+	t.Helper()
+	var writers sync.WaitGroup
+	var good atomic.Int64
+	for i := range n {
+		writers.Go(func() {
+			path, body := body(i)
+			switch a := do(t, s, "POST", space+path, body); {
+			case a.status == 201:
+				good.Add(1)
+			case a.failure()["code"] != "quota_exceeded":
+				t.Errorf("%d %s", a.status, a.body)
+			}
+		})
+	}
+	writers.Wait()
+	return good.Load()
+}
+
+// TestQuotaTogether: writes that come together cannot pass a quota together.
+func TestQuotaTogether(t *testing.T) {
+	s := newServer(t, func(o *server.Options) { o.Limits.SpaceMemories = 10 })
+	taken := together(t, s, 64, func(i int) (string, string) { return "/memories", fmt.Sprintf(`{"id":"m%d","text":"x"}`, i) })
+	if n := episodes(t, s); taken != 10 || n != "10" {
+		t.Errorf("%d were taken, %s are there", taken, n)
+	}
+	if a := do(t, s, "DELETE", space+"/memories/"+anyMemory(t, s), ""); a.status != 200 {
+		t.Fatal(a.body)
+	}
+	// A batch is taken whole or not at all, also where half of it would have room.
+	if taken := together(t, s, 8, func(int) (string, string) { return "/memories/batch", `{"memories":[{"text":"a"},{"text":"b"}]}` }); taken != 0 {
+		t.Errorf("%d batches were taken", taken)
+	}
+	if a := do(t, s, "POST", space+"/memories/batch", `{"memories":[{"text":"a"}]}`); a.status != 201 || episodes(t, s) != "10" {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	// What is there already adds nothing.
+	id := anyMemory(t, s)
+	if a := do(t, s, "POST", space+"/memories?on_conflict=replace", `{"id":"`+id+`","text":"other"}`); a.status != 201 && a.status != 200 {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	in := do(t, s, "POST", space+"/import", `{"text":"one more"}`)
+	if !strings.Contains(in.body, `"quota_exceeded"`) {
+		t.Error(in.body)
+	}
+
+	const most, each = 64 << 10, 3 << 10
+	s = newServer(t, func(o *server.Options) { o.Limits.SpaceBytes = most })
+	text := strings.Repeat("o", each)
+	taken = together(t, s, 64, func(int) (string, string) { return "/memories", `{"text":"` + text + `"}` })
+	if taken == 0 || taken*each > most {
+		t.Errorf("%d of %d bytes were taken", taken, each)
+	}
+	if a := do(t, s, "POST", space+"/memories", `{"text":"`+strings.Repeat("o", most)+`"}`); a.failure()["code"] != "quota_exceeded" {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	if a := do(t, s, "POST", space+"/memories", `{"text":"what was refused takes no room"}`); a.status != 201 {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
+func episodes(t *testing.T, s *server.Server) string {
+	t.Helper()
+	return do(t, s, "GET", space, "").json["counts"].(map[string]any)["episodes"].(string)
+}
+
+func anyMemory(t *testing.T, s *server.Server) string {
+	t.Helper()
+	return do(t, s, "GET", space+"/memories?page_size=1", "").json["memories"].([]any)[0].(map[string]any)["id"].(string)
 }

@@ -120,6 +120,7 @@ type part struct {
 // step does one call of a transfer, once the caller may make it.
 func step[Q proto.Message, A any](ctx context.Context, p part, verb string, q Q, call func(context.Context, Q) (A, error)) (A, error) {
 	c := &Call{RequestID: p.c.RequestID, Caller: p.c.Caller, Door: p.c.Door, key: p.c.key, MinLSN: p.c.MinLSN}
+	defer c.end()
 	if err := p.s.authorize(c, verb, q); err != nil {
 		var none A
 		return none, err
