@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/engramdb/engram"
+	"github.com/engramdb/engram/memory"
 	"github.com/engramdb/engram/server"
 )
 
@@ -94,3 +95,6 @@ func remember(t testing.TB, s http.Handler, body string) string {
 	}
 	return a.json["id"].(string)
 }
+
+// memoryOf is a memory of a text.
+func memoryOf(text string) memory.Episode { return memory.Episode{Text: text} }

@@ -483,10 +483,11 @@ func TestLogInjection(t *testing.T) {
 		do(t, s, "POST", space+"/recall", `{"text":"x","mode":`+string(text)+`}`)
 		do(t, s, "POST", "/v1/keys", `{"name":`+string(text)+`,"scopes":["admin"]}`)
 		do(t, s, "GET", "/v1/jobs/%0Aforged=1", "")
+		do(t, s, "POST", rememberPath, `{"space":`+string(text)+`}`, "Content-Type", "application/json")
 		do(t, s, "GET", "/"+"%0Aforged=1", "", "Authorization", evil)
 		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
-		if len(lines) != 6 {
-			t.Errorf("%d lines for 6 requests:\n%s", len(lines), &log)
+		if len(lines) != 7 {
+			t.Errorf("%d lines for 7 requests:\n%s", len(lines), &log)
 		}
 		for _, l := range lines {
 			if !strings.HasPrefix(l, "time=") && !strings.HasPrefix(l, `{"time":`) || strings.ContainsAny(l, "\x1b\u0085\u202e\r") {

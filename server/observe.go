@@ -13,6 +13,7 @@ import (
 
 	"github.com/engramdb/engram"
 	"github.com/engramdb/engram/internal/telemetry"
+	"github.com/engramdb/engram/memory"
 )
 
 // latencyBuckets go from 50 us, below which nothing is durable, to 30 s.
@@ -96,6 +97,9 @@ func limitsOf(o Options) prometheus.Collector {
 // observe counts and logs a request that has been answered.
 func (s *Server) observe(rec *recorder, r *http.Request, body *boundedBody) {
 	c := rec.call
+	if memory.SpaceName(c.Space).Check() != nil {
+		c.Space = "" // it names none, and could have anything in it
+	}
 	took := time.Since(c.began)
 	verb, outcome := c.Verb, "ok"
 	if verb == "" {

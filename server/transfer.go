@@ -322,6 +322,9 @@ func (o *lineWriter) line(name string, what any) error {
 // finish ends the answer. An error is the caller's when nothing has been said
 // yet, and else the last line.
 func (o *lineWriter) finish(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(cause, context.Canceled) {
+		err = cause // a key that has ended, say
+	}
 	if errors.Is(err, errStopping) {
 		err = memory.Errorf(memory.KindUnavailable, codeStopping, "the server is stopping; what is stored stays, and the same again goes on")
 	}
