@@ -359,7 +359,7 @@ func TestEveryMethodThroughEveryDoor(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := server.New(db, server.Options{Version: "test", RequestTimeout: 50 * time.Millisecond})
+		s, err := server.New(db, server.Options{Version: "test", RequestTimeout: 300 * time.Millisecond})
 		if err != nil {
 			t.Fatal(err)
 		}
