@@ -522,7 +522,8 @@ func TestAddresses(t *testing.T) {
 func TestEveryCallIsJudged(t *testing.T) {
 	reads := strings.Fields(`PutSpace GetSpace ListSpaces UpdateSpace DeleteSpace GetMemory GetMemories ListMemories Recall ReplayRecall
 		GetEntity ListEntities GetLink ListMemoryLinks ListEntityLinks Spread Recognise Complete Match Query ListConcepts GetConcept ListPlans
-		Relink CheckRecall ListEvents GetJob CancelJob GetVersion CreateKey ListKeys RotateKey RevokeKey ListActs`) // and what no key would help
+		Relink CheckRecall ListEvents GetJob CancelJob GetVersion CreateKey ListKeys RotateKey RevokeKey ListActs
+		ListModels GetModel AddModel DeleteModel EmbedTexts`) // and what no key would help
 	methods := engramv1.File_engram_v1_engram_proto.Services().ByName("EngramService").Methods()
 	for i := range methods.Len() {
 		name := string(methods.Get(i).Name())
