@@ -27,6 +27,9 @@ func TestDescribedBesideTheSchema(t *testing.T) {
 	if err := json.Unmarshal(proto.OpenAPI, &doc); err != nil {
 		t.Fatal(err)
 	}
+	if _, ok := doc.Paths["/v1/models/{name}"]["put"]; !ok {
+		t.Error("the upload of a model is not described")
+	}
 	s := newServer(t)
 	for _, c := range []struct {
 		method, path, body string

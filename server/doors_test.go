@@ -393,6 +393,20 @@ func TestEveryMethodThroughEveryDoor(t *testing.T) {
 			t.Errorf("the scenario does not call %s", name)
 		}
 	}
+	// Streams are no calls of the scenario: TestEventsThroughEveryDoor and
+	// TestStreamAccess have the one there is.
+	services := engramv1.File_engram_v1_engram_proto.Services()
+	for i := range services.Len() {
+		switch s := services.Get(i); s.Name() {
+		case "EngramService":
+		case "EventService":
+			if ms := s.Methods(); ms.Len() != 1 || ms.Get(0).Name() != "Subscribe" {
+				t.Errorf("%s has calls that no test makes", s.Name())
+			}
+		default:
+			t.Errorf("no test knows of %s", s.Name())
+		}
+	}
 }
 
 func closed(t *testing.T, s *server.Server, db *engram.DB) {

@@ -1,8 +1,8 @@
 package main
 
 // besides are the paths that stand beside the schema, whose messages are whole:
-// streams of lines, and the protocol of MCP. server/transfer.go and server/mcp.go
-// answer them.
+// streams of lines, files, and the protocol of MCP. server/transfer.go,
+// service_model.go and mcp.go answer them.
 func besides() map[string]any {
 	lines := func(says string) map[string]any {
 		return map[string]any{"application/x-ndjson": map[string]any{"schema": map[string]any{"type": "string", "description": says}}}
@@ -36,6 +36,14 @@ func besides() map[string]any {
 			"requestBody": map[string]any{"required": true, "content": lines("One memory, entity or link a line, as an export has them.")},
 			"responses": answers(map[string]any{"description": "What became of it.",
 				"content": lines("{\"rejected\": {\"line\", \"error\"}} for each refusal, {\"progress\": ...} now and then, and last {\"done\": ...} or {\"error\": ...}.")}),
+		}},
+		"/v1/models/{name}": map[string]any{"put": map[string]any{
+			"operationId": "UploadModel",
+			"description": "Stores a local model from its file, whatever its length up to the bound.",
+			"parameters":  []any{map[string]any{"name": "name", "in": "path", "required": true, "description": "The model's name.", "schema": map[string]any{"type": "string"}}},
+			"requestBody": map[string]any{"required": true, "content": map[string]any{"application/octet-stream": map[string]any{"schema": map[string]any{"type": "string", "format": "binary"}}}},
+			"responses": map[string]any{"201": map[string]any{"description": "Stored.", "content": map[string]any{"application/json": map[string]any{"schema": ref("schemas", "Model")}}},
+				"200": map[string]any{"description": "It stands the same.", "content": map[string]any{"application/json": map[string]any{"schema": ref("schemas", "Model")}}}, "default": ref("responses", "Error")},
 		}},
 		"/mcp": map[string]any{"post": map[string]any{
 			"operationId": "MCP",

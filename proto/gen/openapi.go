@@ -36,8 +36,15 @@ func polish(file string) error {
 			}
 		}
 	}
+	paths := doc["paths"].(map[string]any)
 	for path, item := range besides() {
-		doc["paths"].(map[string]any)[path] = item
+		if there, ok := paths[path].(map[string]any); ok {
+			for method, op := range item.(map[string]any) {
+				there[method] = op
+			}
+			continue
+		}
+		paths[path] = item
 	}
 	b, err = encode(doc)
 	if err != nil {
