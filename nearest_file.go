@@ -69,11 +69,18 @@ func (t *tower) lies(m *store.Mapping, lsn memory.LSN) {
 }
 
 // openVectors fills the index of vectors, when the slots stand: from the file that
-// the snapshot names and the store, else from the store.
+// the snapshot names and the store, else from the store. Passages are read from the store.
 func (t *tower) openVectors(ctx context.Context, v *store.View) error {
 	if t.vectors == nil {
 		return nil
 	}
+	if err := t.openNearest(ctx, v); err != nil {
+		return err
+	}
+	return opening(ctx, t.readPassages(ctx, v))
+}
+
+func (t *tower) openNearest(ctx context.Context, v *store.View) error {
 	wanted := t.wantVectors()
 	if t.near.lsn != 0 {
 		err := t.openNear(ctx, v, wanted)

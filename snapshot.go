@@ -188,9 +188,6 @@ func (t *tower) readVectors(ctx context.Context, v *store.View) error {
 		return ctx.Err() == nil
 	})
 	if err == nil {
-		err = t.readPassages(ctx, v)
-	}
-	if err == nil {
 		err = ctx.Err()
 	}
 	return opening(ctx, err)
