@@ -157,6 +157,11 @@ func (r *Recollection) add(p ofSpace) {
 	r.Exact = r.Exact && p.Exact
 	r.Partial = r.Partial || p.Partial
 	r.Compared += p.Compared
+	for _, w := range p.Without {
+		if !slices.Contains(r.Without, w) {
+			r.Without = append(r.Without, w)
+		}
+	}
 	r.Times = p.Times
 	if x := p.Recognition; x != nil && (r.Recognition == nil || x.Familiarity > r.Recognition.Familiarity) {
 		r.Recognition = x

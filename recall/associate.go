@@ -65,9 +65,11 @@ func (r *run) associate(ctx context.Context) {
 	}
 	a.ofTime(ctx)
 	a.primed(ctx)
-	a.spread = make(map[memory.Ordinal]graph.Activated, len(activated))
-	for _, x := range activated {
-		a.spread[x.Node] = x
+	if r.Cue.Explain {
+		a.spread = make(map[memory.Ordinal]graph.Activated, len(activated))
+		for _, x := range activated {
+			a.spread[x.Node] = x
+		}
 	}
 	scored := graph.DefaultBlend.Rank(a.candidates, seeds, activated, hints)
 	r.answer.Ranked = a.ranked(scored, found)
@@ -145,39 +147,52 @@ func (a *association) hints(n memory.Ordinal) graph.Hints {
 // ranked turns what the blend says into results; equal ones stay in the order of
 // their likeness.
 func (a *association) ranked(scored []graph.Scored, found []Ranked) []Ranked {
+	all := make([]placed, len(scored))
 	for i := range scored {
 		x := &scored[i]
-		if at, ok := a.place[x.Node]; ok && at >= len(found) { // of candidates without likeness alone, all are the best
+		at, ok := a.place[x.Node]
+		if !ok {
+			at = len(a.candidates)
+		} else if at >= len(found) { // of candidates without likeness alone, all are the best
 			x.Score, x.Likeness = x.Score-x.Likeness, 0
 		}
 		x.Score += a.timeOf(x.Node) + a.contextOf(x.Node)
+		all[i] = placed{x, at}
 	}
-	place := func(x graph.Scored) int {
-		if i, ok := a.place[x.Node]; ok {
-			return i
-		}
-		return len(a.candidates)
-	}
-	slices.SortStableFunc(scored, func(x, y graph.Scored) int {
-		return cmp.Or(cmp.Compare(y.Score, x.Score), cmp.Compare(place(x), place(y)))
+	slices.SortFunc(all, func(x, y placed) int {
+		return cmp.Or(cmp.Compare(y.Score, x.Score), cmp.Compare(x.at, y.at), cmp.Compare(x.Node, y.Node))
 	})
-	out := make([]Ranked, 0, len(scored))
-	for _, x := range scored {
+	out := make([]Ranked, 0, min(len(all), a.Limit))
+	for _, x := range all {
 		slot, ok := a.slot(x.Node)
 		if !ok {
 			continue
 		}
-		one := Ranked{Slot: slot, Score: x.Score}
-		if i, ok := a.place[x.Node]; ok && i < len(found) {
-			one.Parts = scaled(found[i], x.Likeness)
-		} else if x.Likeness != 0 {
-			one.Parts = []Part{{Stage: "likeness", Value: x.Likeness}}
+		if len(out) == a.Limit {
+			break // reasons are only made for what is given
 		}
-		one.Parts = append(append(one.Parts, others(x)...), a.beside(x.Node)...)
-		one.Paths = pathsOf(a.spread[x.Node])
-		out = append(out, one)
+		out = append(out, a.reasoned(x, slot, found))
 	}
 	return out
+}
+
+// placed is a memory and its place among the candidates; behind all when it is none.
+type placed struct {
+	*graph.Scored
+	at int
+}
+
+// reasoned is a result with the parts of its score.
+func (a *association) reasoned(x placed, slot uint32, found []Ranked) Ranked {
+	one := Ranked{Slot: slot, Score: x.Score}
+	if x.at < len(found) {
+		one.Parts = scaled(found[x.at], x.Likeness)
+	} else if x.Likeness != 0 {
+		one.Parts = []Part{{Stage: "likeness", Value: x.Likeness}}
+	}
+	one.Parts = append(append(one.Parts, others(*x.Scored)...), a.beside(x.Node)...)
+	one.Paths = pathsOf(a.spread[x.Node])
+	return one
 }
 
 // scaled gives the parts of a candidate's likeness, now that it lies between 0 and

@@ -122,16 +122,5 @@ func (e settled) Remember(ctx context.Context, space string, es []memory.Episode
 	if err != nil {
 		return err
 	}
-	if err := waitForIndexes(ctx, s); err != nil {
-		return err
-	}
-	// A recall by association waits a little for links: ask until there is nothing to
-	// wait for, which is when two answers in a row see the same state.
-	for last := memory.LSN(0); ; {
-		r, err := s.Recall(ctx, memory.Cue{Text: "x"})
-		if err != nil || r.LSN == last {
-			return err
-		}
-		last = r.LSN
-	}
+	return linked(ctx, s)
 }

@@ -25,7 +25,7 @@ var selectivities = []struct {
 }{{"all", 1, "100 %"}, {"half", 2, "50 %"}, {"tenth", 10, "10 %"}, {"hundredth", 100, "1 %"}, {"thousandth", 1000, "0.1 %"}}
 
 // recall measures recall by text over 100,000 passages, the exact vector scan
-// over 10,000 and what filters cost.
+// over 10,000, what filters cost, and recall by association over 100,000.
 func recall(ctx context.Context, b *bench) (err error) {
 	db, err := engram.Open(ctx, filepath.Join(b.scratch, "db"), engram.Options{})
 	if err != nil {
@@ -38,7 +38,12 @@ func recall(ctx context.Context, b *bench) (err error) {
 		}
 	}
 	if b.does("vector") {
-		return b.recallByVector(ctx, db)
+		if err := b.recallByVector(ctx, db); err != nil {
+			return err
+		}
+	}
+	if b.does("association") {
+		return b.recallByAssociation(ctx)
 	}
 	return nil
 }
