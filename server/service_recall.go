@@ -148,7 +148,8 @@ func cueOf(r *engramv1.Cue) (memory.Cue, error) {
 func refuseLater(r *engramv1.Cue) error {
 	switch {
 	case r.AsOf != nil:
-		return memory.Unimplemented("as_of", "as_of is not built yet in a recall")
+		return memory.Unimplemented("as_of", "as_of is not built yet in a recall: what has been replaced, deleted or unlinked is in no index any more").
+			Hinted("GetMemory and explain \"replay\" read earlier states; happened and stored filter what stands")
 	case r.MinConfidence != nil:
 		return memory.Unimplemented("min_confidence", "min_confidence is not built yet; confidence is not calibrated")
 	}
