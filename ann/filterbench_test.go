@@ -79,7 +79,7 @@ func (f *finder) onlyWalk() (Found, error) {
 		}
 		return f.finish()
 	}
-	if _, err := f.walkAllowed(f.ctx, f.effort(), math.MaxInt, f.allow); err != nil {
+	if _, err := f.walkAllowed(f.ctx, f.effort(), math.MaxInt, 0, f.allow); err != nil {
 		return f.failed(err)
 	}
 	return f.finish()

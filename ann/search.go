@@ -158,7 +158,7 @@ func (f *finder) find(q []float32) (Found, error) {
 		}
 		return f.finish()
 	}
-	done, err := f.walkAllowed(f.ctx, f.effort(), min(walkMost*f.walkRows(), f.scanCost()/walkCost), f.allow)
+	done, err := f.walkAllowed(f.ctx, f.effort(), min(walkMost*f.walkRows(), f.scanCost()/walkCost), float64(f.work.compare)/float64(f.g.live), f.allow)
 	if err != nil {
 		return f.failed(err)
 	}

@@ -230,9 +230,13 @@ func (s *scratch) keep() int {
 }
 
 // walkAllowed fills the beam with the size nearest allowed rows; the walk itself
-// goes over all. It gives up after comparing most rows, and says so.
-func (s *scratch) walkAllowed(ctx context.Context, size, most int, allow *bitset.BitSet) (done bool, err error) {
+// goes over all. It gives up, and says so, after comparing most rows, or when what it
+// passes is allowed far less often than the share of all that is: what the filter lets
+// through then lies elsewhere, about equally far in many places, and the walk would end
+// in one of them.
+func (s *scratch) walkAllowed(ctx context.Context, size, most int, share float64, allow *bitset.BitSet) (done bool, err error) {
 	s.begin()
+	passed, right := 0, 0
 	s.beam.reset(size)
 	s.queue = s.queue[:0]
 	take := func() { s.keepAllowed(allow) }
@@ -243,7 +247,11 @@ func (s *scratch) walkAllowed(ctx context.Context, size, most int, allow *bitset
 		if it > s.beam.worst() {
 			break
 		}
-		if s.compared > most {
+		passed++
+		if s.g.allowed(it.row(), allow) {
+			right++
+		}
+		if s.compared > most || passed >= passedLeast && elsewhere(right, share*float64(passed)) {
 			return false, nil
 		}
 		s.follow(it.row(), take)
@@ -255,6 +263,15 @@ func (s *scratch) walkAllowed(ctx context.Context, size, most int, allow *bitset
 		}
 	}
 	return true, nil
+}
+
+// passedLeast is after how many rows a walk may know that the filter lies elsewhere.
+const passedLeast = 64
+
+// elsewhere says whether so few were right of how many would be by chance that it is
+// none: less than half, by two standard deviations.
+func elsewhere(right int, chance float64) bool {
+	return float64(right) < chance/2-2*math.Sqrt(chance)
 }
 
 func (s *scratch) keepAllowed(allow *bitset.BitSet) {
