@@ -15,6 +15,9 @@ import (
 // a span of its text, and scores as its best one does. It lies above an index in which
 // each passage has a number of its own; numbers rise and are not used again. Who locks
 // it is who locks an index. A nil one is empty to Len.
+//
+// The index below is the exact one: a hundred thousand passages of 384 numbers cost each
+// search some 10 ms. Where there are so many, it is to be a Graph; nothing else changes.
 type Passages struct {
 	index *Flat
 	parts []passage           // by number; that of a deleted one stays, 12 bytes
