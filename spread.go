@@ -35,14 +35,14 @@ type SpreadQuery struct {
 	Types []string
 	// Flows say how well types carry it; "" stands for those that are not named. Those
 	// that are left out have graph.DefaultFlows.
-	Flows map[string]graph.Flow
+	Flows map[string]Flow
 	// Direction is Both by default; Out goes with the arrows only, In against them.
 	Direction memory.Direction
-	Fan       graph.Fan
+	Fan       Fan
 	Decay     float64 // left after each link; default graph.DefaultDecay
 	Threshold float64 // the least that a link carries; default graph.DefaultThreshold
-	Hops      int     // links at most; default graph.DefaultHops, at most graph.MaxHops
-	MaxWork   int     // links looked at; default and at most graph.DefaultMaxWork
+	Hops      int     // links at most; default graph.DefaultHops, at most MaxSpreadHops
+	MaxWork   int     // links looked at; default and at most MaxSpreadWork
 	Limit     int     // nodes answered; default memory.DefaultLimit, at most memory.MaxLimit
 	Paths     int     // of each; at most graph.MaxPaths, default none
 	// AsOf takes the links that held in the world then; zero: all that stand.
@@ -57,6 +57,32 @@ type SpreadSeed struct {
 
 // MaxSpreadSeeds bounds the seeds of a query.
 const MaxSpreadSeeds = 1000
+
+// MaxSpreadHops and MaxSpreadWork bound the links of a path, and the links that a
+// query looks at.
+const (
+	MaxSpreadHops = graph.MaxHops
+	MaxSpreadWork = graph.DefaultMaxWork
+)
+
+// Flow says how well a type of link carries activation, along its arrow and against it.
+type Flow = graph.Flow
+
+// Fan says how a node's activation is divided over its links.
+type Fan = graph.Fan
+
+// ParseFan reads the word for a fan; "" is linear. The error is word_unknown.
+func ParseFan(word string) (Fan, error) {
+	switch word {
+	case "", "linear":
+		return graph.FanLinear, nil
+	case "sqrt":
+		return graph.FanSqrt, nil
+	case "log":
+		return graph.FanLog, nil
+	}
+	return 0, memory.Invalid("word_unknown", "fan", "fan is %.32q; it can be linear, sqrt, log", word)
+}
 
 // Spreading is the answer of a spread.
 type Spreading struct {

@@ -75,7 +75,6 @@ func town(t *testing.T, s *engram.Space) {
 // TestSpread: by hand, and the same whether the links lie in memory or are read from
 // the store, before and after a restart.
 func TestSpread(t *testing.T) {
-	const decay = 0.5
 	out := map[string]graph.Flow{"": {Out: 1}}
 	cases := []struct {
 		name string

@@ -6,7 +6,6 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/engramdb/engram"
-	"github.com/engramdb/engram/graph"
 	"github.com/engramdb/engram/memory"
 	engramv1 "github.com/engramdb/engram/proto/engram/v1"
 )
@@ -46,14 +45,14 @@ func spreadOf(r *engramv1.SpreadRequest) (q engram.SpreadQuery, err error) {
 	}
 	for t, f := range r.Flows {
 		if q.Flows == nil {
-			q.Flows = make(map[string]graph.Flow, len(r.Flows))
+			q.Flows = make(map[string]engram.Flow, len(r.Flows))
 		}
-		q.Flows[t] = graph.Flow{Out: f.GetOut(), In: f.GetIn()}
+		q.Flows[t] = engram.Flow{Out: f.GetOut(), In: f.GetIn()}
 	}
 	if q.Direction, err = memory.ParseDirection(r.Direction); err != nil {
 		return q, err
 	}
-	if q.Fan, err = fanOf(r.Fan); err != nil {
+	if q.Fan, err = engram.ParseFan(r.Fan); err != nil {
 		return q, err
 	}
 	if err := spreadBounds(r, &q); err != nil {
@@ -61,18 +60,6 @@ func spreadOf(r *engramv1.SpreadRequest) (q engram.SpreadQuery, err error) {
 	}
 	q.Filter, err = filterOf(r)
 	return q, err
-}
-
-func fanOf(word string) (graph.Fan, error) {
-	switch word {
-	case "", "linear":
-		return graph.FanLinear, nil
-	case "sqrt":
-		return graph.FanSqrt, nil
-	case "log":
-		return graph.FanLog, nil
-	}
-	return 0, memory.Invalid("word_unknown", "fan", "fan is %.32q; it can be linear, sqrt, log", word)
 }
 
 // spreadBounds reads what has a default, which in the engine is 0: a 0 that is said
@@ -83,7 +70,7 @@ func spreadBounds(r *engramv1.SpreadRequest, q *engram.SpreadQuery) error {
 		given *int32
 		at    *int
 		most  int
-	}{{"limit", r.Limit, &q.Limit, memory.MaxLimit}, {"hops", r.Hops, &q.Hops, graph.MaxHops}, {"max_work", r.MaxWork, &q.MaxWork, graph.DefaultMaxWork}} {
+	}{{"limit", r.Limit, &q.Limit, memory.MaxLimit}, {"hops", r.Hops, &q.Hops, engram.MaxSpreadHops}, {"max_work", r.MaxWork, &q.MaxWork, engram.MaxSpreadWork}} {
 		if x.given == nil {
 			continue
 		}

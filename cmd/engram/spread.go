@@ -173,10 +173,10 @@ const restShown = 1e-9
 // drawn draws a path: "0.16 = a 1 --next 0.4--> b <--mentions 0.4-- c".
 func drawn(p *engramv1.SpreadPath) string {
 	var b strings.Builder
-	carried, at := 1.0, p.GetSeed()
+	carried := 1.0
 	for _, x := range p.GetSteps() {
 		carried *= x.GetFactor()
-		at = x.GetTo()
+		at := x.GetTo()
 		way := " --%s %s--> %s"
 		if x.GetDirection() == "in" {
 			at, way = x.GetFrom(), " <--%s %s-- %s"
