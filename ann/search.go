@@ -91,7 +91,7 @@ const margin = 4.5
 // times k: where so many are as near as their codes can tell, it takes some
 // milliseconds, and the best by their codes are taken.
 const (
-	rankMost  = 8192
+	rankMost  = 16384
 	rankShare = 4
 )
 

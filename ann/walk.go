@@ -9,15 +9,16 @@ import (
 	"github.com/engramdb/engram/vector"
 )
 
-// entries are rows that a walk begins at, a sample of those that are linked: some
-// entryShare times the root of their number. The nearest of them is near enough.
+// entries are rows that a walk begins at, a sample of those that are linked:
+// entryShare times the 3/8th power of their number, or up to twice as many. The
+// nearest of them is near enough.
 type entries struct {
 	rows  []uint32
 	below uint32 // rows whose slots hash to less are entries
 }
 
 const (
-	entryShare = 1.0
+	entryShare = 3
 	entryLeast = 32
 	entryMost  = 2048
 )
@@ -30,7 +31,8 @@ func (e *entries) add(g *Graph, row uint32, among int) {
 		return
 	}
 	e.rows = append(e.rows, row)
-	most := min(max(int(entryShare*math.Sqrt(float64(among))), entryLeast), entryMost)
+	quarter := math.Sqrt(math.Sqrt(float64(among)))
+	most := min(max(int(entryShare*quarter*math.Sqrt(quarter)), entryLeast), entryMost)
 	if len(e.rows) > 2*most {
 		e.below /= 2
 		e.rows = slices.DeleteFunc(e.rows, func(row uint32) bool { return hash(g.slots[row]) > e.below })
