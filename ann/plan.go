@@ -73,7 +73,8 @@ func (g *Graph) Plan() *Plan {
 	if g.flat != nil {
 		return nil
 	}
-	if p := g.planSweep(); p != nil {
+	// Two of three plans are for the tail, so that it does not grow during a sweep.
+	if p := g.planSweep(); p != nil && (g.placed%3 == 0 || g.tail.len() == 0) {
 		return p
 	}
 	n := min(PlanRows, g.tail.len())

@@ -54,7 +54,8 @@ type head struct {
 	Reach   float64
 	Next    uint32 // of a sweep
 	Dead    uint32
-	_       [24]byte
+	Placed  uint64
+	_       [16]byte
 }
 
 // The parts of a snapshot, in order. The sums of the vectors, chunk by chunk, and
@@ -163,7 +164,7 @@ func (s *saver) head(h head) {
 }
 
 func (g *Graph) head() head {
-	return head{Dim: uint32(g.dim), Metric: uint32(slices.Index(metrics, g.metric)), Stamp: g.stamp}
+	return head{Dim: uint32(g.dim), Metric: uint32(slices.Index(metrics, g.metric)), Stamp: g.stamp, Placed: g.placed}
 }
 
 func (s *saver) flat(g *Graph) {
@@ -257,7 +258,7 @@ func LoadGraph(b []byte, dim int, m memory.Metric) (*Graph, error) {
 	if err := checkSums(b, &at); err != nil {
 		return nil, err
 	}
-	g.stamp = h.Stamp
+	g.stamp, g.placed = h.Stamp, h.Placed
 	if h.Flags&isFlat != 0 {
 		return g, g.loadFlat(b, h, &at)
 	}
