@@ -84,8 +84,12 @@ type finder struct {
 }
 
 // margin is by how much keys may be off, in standard deviations of the error of
-// one: a row is compared by itself when its key is within it of the k-th key.
-const margin = 4.5
+// one: a row is compared by itself when its key is within it of the k-th key. A
+// scan's k-th key is itself the luckiest of many, so there it is wider.
+const (
+	margin     = 4.5
+	scanMargin = 7
+)
 
 // rankMost is how many rows a search compares by themselves, and at least rankShare
 // times k: where so many are as near as their codes can tell, it takes some
@@ -95,7 +99,7 @@ const (
 	rankShare = 4
 )
 
-// off is the margin for a row: rounding to codes puts the error of uniform numbers
+// off is the standard deviation of a row's key: rounding to codes puts the error of uniform numbers
 // of either's step on a product, times the other's length.
 func (f *finder) off(row uint32) float32 {
 	if f.g.code.stride == 0 {
@@ -103,10 +107,10 @@ func (f *finder) off(row uint32) float32 {
 	}
 	code, query := f.g.coded.Code(row), f.probe.coded
 	lengths := float64(vector.DotInt8(code, code)) + float64(vector.DotInt8(query.Code, query.Code))
-	return float32(margin * math.Sqrt(lengths/12) * float64(f.g.coded.Factor(row).Scale) * math.Abs(float64(query.Factor)))
+	return float32(math.Sqrt(lengths/12) * float64(f.g.coded.Factor(row).Scale) * math.Abs(float64(query.Factor)))
 }
 
-// usualOff is the margin of a search, by a few rows.
+// usualOff is that of a search, by a few rows.
 func (f *finder) usualOff() float32 {
 	sum, rows := float32(0), f.g.entries.rows
 	if len(rows) == 0 {
@@ -200,7 +204,7 @@ func (f *finder) failed(err error) (Found, error) { return Found{Compared: f.com
 // scanAll compares the codes of all that is allowed, and by themselves those that
 // may be among the first k, whatever their codes have done to their keys.
 func (f *finder) scanAll() (Found, error) {
-	f.collects(f.k, f.usualOff())
+	f.collects(f.k, scanMargin*f.usualOff())
 	units := func(s *scratch, from, to int) error { return s.scanChunks(f.ctx, from, to) }
 	if f.allow != nil {
 		units = func(s *scratch, from, to int) error { return s.scanWords(f.ctx, f.work.allow, from, to) }
@@ -225,7 +229,7 @@ func (f *finder) finish() (Found, error) {
 	items := f.beam.items
 	if len(items) > f.k {
 		last := items[f.k-1]
-		sure := newItem(last.key()+f.off(last.row()), maxRows-1)
+		sure := newItem(last.key()+margin*f.off(last.row()), maxRows-1)
 		n, _ := slices.BinarySearch(items, sure)
 		items = items[:n]
 	}
