@@ -540,11 +540,11 @@ func (a asked) place(tx *store.Tx) error {
 // that have room for one.
 func (a asked) placeAtEntity(tx *store.Tx) error {
 	for _, l := range a.links {
-		n, err := madeFor(tx, l.From)
+		made, err := madeIn(tx, l.From)
 		if err != nil {
 			return err
 		}
-		if n < rules.LinksMost {
+		if len(made) < rules.LinksMost {
 			if _, err := placeProposal(tx, l); err != nil {
 				return err
 			}
@@ -553,26 +553,32 @@ func (a asked) placeAtEntity(tx *store.Tx) error {
 	return nil
 }
 
-// madeFor counts the links that rules have read in a memory.
-func madeFor(tx *store.Tx, o memory.Ordinal) (n int, err error) {
-	ids, err := tx.LinkIDs(o)
-	for _, id := range ids {
-		if readIn(id, o) {
-			n++
+// madeIn lists the links that rules have read in a memory: those that go out from it,
+// and those of the one before it in its stream. Whatever else points to it is not looked
+// at.
+func madeIn(tx *store.Tx, o memory.Ordinal) (ids []memory.ID, err error) {
+	for _, part := range []struct {
+		d      memory.Direction
+		prefix memory.ID
+	}{{memory.Out, madeIDs}, {memory.In, madeIDs + rules.RuleNext + madeIDs}, {memory.In, madeIDs + rules.RuleAnswer + madeIDs}} {
+		some, err := tx.LinkIDsOf(o, part.d, part.prefix)
+		if err != nil {
+			return nil, err
 		}
+		ids = append(ids, slices.DeleteFunc(some, func(id memory.ID) bool { return !readIn(id, o) })...)
 	}
-	return n, err
+	return ids, nil
 }
 
 // endOutdated takes out what the rules have read in an earlier version and do not read
 // in this one. Links that others have drawn stay.
 func (a asked) endOutdated(tx *store.Tx) error {
-	ids, err := tx.LinkIDs(a.node.Ordinal)
+	ids, err := madeIn(tx, a.node.Ordinal)
 	if err != nil {
 		return err
 	}
 	ids = slices.DeleteFunc(ids, func(id memory.ID) bool {
-		return !readIn(id, a.node.Ordinal) || slices.ContainsFunc(a.links, func(l *store.Link) bool { return l.ID == id })
+		return slices.ContainsFunc(a.links, func(l *store.Link) bool { return l.ID == id })
 	})
 	if len(ids) == 0 {
 		return nil

@@ -260,16 +260,13 @@ func (a *relinked) place(tx *store.Tx, r *relinking) error {
 	if n.Kind == memory.KindEntity {
 		return a.counted(tx, r, func() error { return a.placeAtEntity(tx) })
 	}
-	ids, err := tx.LinkIDs(n.Ordinal)
+	ids, err := madeIn(tx, n.Ordinal)
 	if err != nil {
 		return err
 	}
 	var gone []memory.ID
 	stay := 0
 	for _, id := range ids {
-		if !readIn(id, n.Ordinal) {
-			continue
-		}
 		l, err := tx.Link(id)
 		if err != nil {
 			return err

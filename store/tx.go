@@ -89,6 +89,16 @@ func (t *Tx) LinkIDs(o memory.Ordinal) ([]memory.ID, error) {
 	return ids, err
 }
 
+// LinkIDsOf lists the links at a node in one direction whose ids begin so: of a hub
+// only those are read.
+func (t *Tx) LinkIDsOf(o memory.Ordinal, d memory.Direction, prefix memory.ID) (ids []memory.ID, err error) {
+	err = t.layer.scan(adjacencyKey(t.space, o, d, prefix), func(k, _ []byte) bool {
+		ids = append(ids, memory.ID(k[headerSize+5:]))
+		return true
+	})
+	return ids, err
+}
+
 // Create adds a node of version 1. Its id must be free (Lookup). name is the
 // digest of an entity's type and name, else nil.
 func (t *Tx) Create(id memory.ID, kind memory.Kind, p Payload, model string, name []byte, attachment any) (*Node, error) {
