@@ -20,6 +20,10 @@ import (
 // turn.
 const linkTurn = 8
 
+// linkTogether is from how many waiting vectors on two goroutines make links: fewer are
+// done soon, and a core is left to those who ask.
+const linkTogether = 4096
+
 // linkAll makes links while vectors wait for them.
 func (db *DB) linkAll() {
 	for {
@@ -53,7 +57,7 @@ func (t *tower) linkPlan() bool {
 		return false // it never gets any while it is open
 	}
 	p, workers := t.vectors.Plan(), 1
-	if t.vectors.Tail() > t.vectors.TailBound()/4 {
+	if t.vectors.Tail() > linkTogether {
 		workers = ann.MaxWorkers
 	}
 	t.mu.RUnlock()
@@ -174,9 +178,33 @@ func (t *tower) noteVectors() {
 	}
 }
 
-// vectorBytes is about what n more vectors take in memory: the numbers, their codes
-// and links, and the tables of slots.
-func vectorBytes(n, dimension int) int64 { return int64(n) * int64(5*dimension+160) }
+// vectorBytes is about what an index of n vectors takes in memory: the numbers, unless
+// they lie in a file, and once there are enough for links, codes, links and tables, in
+// chunks.
+func vectorBytes(n, dimension int, inFile bool) int64 {
+	numbers := 4 * dimension
+	if n <= cuesWorth {
+		return int64(n) * int64(numbers+16)
+	}
+	if inFile {
+		numbers = 0
+	}
+	const chunk, links, tables = 1024, 4 * 32, 32
+	code := (dimension + 63) / 64 * 64
+	return int64((n+chunk-1)/chunk*chunk) * int64(numbers+code+links+tables)
+}
+
+// growth is what n more vectors take in the index of a tower that has been opened.
+func (t *tower) growth(n int) int64 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if t.vectors == nil {
+		return 0
+	}
+	set := t.space.Settings().Vector
+	has := t.vectors.Len()
+	return max(0, vectorBytes(has+n, set.Dimension, false)-vectorBytes(has, set.Dimension, false))
+}
 
 // roomForVectors refuses what would pass the budget of vector indexes. Spaces that
 // nobody uses are closed first.
@@ -226,7 +254,7 @@ func (s *Space) admitVectors(n int) error {
 		return nil
 	}
 	defer s.db.towers.release(t)
-	if err := s.db.roomForVectors(vectorBytes(n, dimension)); err != nil {
+	if err := s.db.roomForVectors(t.growth(n)); err != nil {
 		return err
 	}
 	t.helpLink(n)

@@ -110,7 +110,7 @@ func wilson(p, n float64) (low, high float64) {
 	middle := p + z*z/(2*n)
 	off := z * math.Sqrt(p*(1-p)/n+z*z/(4*n*n))
 	scale := 1 + z*z/n
-	return max(0, (middle-off)/scale), min(1, (middle+off)/scale)
+	return max(0, min(p, (middle-off)/scale)), min(1, max(p, (middle+off)/scale)) // p = 1 may be rounded past
 }
 
 // askedCue is what is kept of a cue: enough to ask the index again.

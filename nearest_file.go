@@ -91,7 +91,7 @@ func (t *tower) openNearest(ctx context.Context, v *store.View) error {
 		t.space.db.opts.Logger.Warn("the vector index is built from the store", "space", t.space.name, "reason", err)
 		t.newVectors()
 	}
-	if err := t.space.db.roomForVectors(vectorBytes(wanted, t.space.Settings().Vector.Dimension)); err != nil {
+	if err := t.space.db.roomForVectors(vectorBytes(wanted, t.space.Settings().Vector.Dimension, false)); err != nil {
 		return err
 	}
 	err := t.readVectors(ctx, v)
@@ -126,7 +126,7 @@ func (t *tower) wantsVector(slot uint32) bool {
 func (t *tower) openNear(ctx context.Context, v *store.View, wanted int) error {
 	db, set := t.space.db, t.space.Settings().Vector
 	lsn := t.near.lsn
-	if err := db.roomForVectors(vectorBytes(wanted, set.Dimension) - 4*int64(wanted)*int64(set.Dimension)); err != nil {
+	if err := db.roomForVectors(vectorBytes(wanted, set.Dimension, true)); err != nil {
 		return err
 	}
 	m, err := store.Map(db.opts.FS, db.opts.FS.PathJoin(db.indexDir(), nearName(t.space.id, lsn)))
