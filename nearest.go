@@ -174,7 +174,7 @@ func (m *vectorMemory) used() int64 {
 // noteVectors tells the budget what the index takes. The caller holds mu.
 func (t *tower) noteVectors() {
 	if t.vectors != nil {
-		t.space.db.vectors.set(t, int64(t.vectors.Bytes()))
+		t.space.db.vectors.set(t, int64(t.vectors.Bytes()+t.passages.Bytes()))
 	}
 }
 

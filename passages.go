@@ -161,8 +161,12 @@ func (t *tower) readPassages(ctx context.Context, v *store.View) error {
 		t.indexPassages(slot, p)
 		return ctx.Err() == nil
 	})
+	t.noteVectors()
 	if err == nil {
 		err = failed
+	}
+	if err == nil {
+		err = ctx.Err() // a part of them is none
 	}
 	return err
 }
