@@ -24,7 +24,7 @@ TEST_TIMEOUT ?= 10m
 all: build
 
 build:
-	$(GO) build -trimpath -ldflags="-s -w" -o bin/engram ./cmd/engram
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w" -o bin/engram ./cmd/engram
 
 # All stages run even when one fails, so that one run tells all that is wrong.
 # Staticcheck is among the tests (internal/arch), as are the other house rules.

@@ -33,6 +33,7 @@ func (b *bench) binary(ctx context.Context) (string, error) {
 	}
 	step("building the binary")
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", bin, "github.com/engramdb/engram/cmd/engram")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build: %w\n%s", err, out)
 	}
