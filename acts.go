@@ -20,14 +20,15 @@ type Act struct {
 
 // What is recorded of keys; the doors record what they do to spaces.
 const (
-	ActKeyCreated   = "key_created"
-	ActKeyRotated   = "key_rotated"
-	ActKeyRevoked   = "key_revoked"
-	ActSpaceCreated = "space_created"
-	ActSpaceChanged = "space_changed"
-	ActSpaceDropped = "space_dropped"
-	ActModelAdded   = "model_added"
-	ActModelRemoved = "model_removed"
+	ActKeyCreated      = "key_created"
+	ActKeyRotated      = "key_rotated"
+	ActKeyRevoked      = "key_revoked"
+	ActSpaceCreated    = "space_created"
+	ActSpaceChanged    = "space_changed"
+	ActSpaceDropped    = "space_dropped"
+	ActSpaceReembedded = "space_reembedded"
+	ActModelAdded      = "model_added"
+	ActModelRemoved    = "model_removed"
 )
 
 // actSetting is the setting whose every value is an act. The state has the last

@@ -243,17 +243,15 @@ func (t *tower) newEntity(v *store.View, n *store.Node) error {
 // findMissing lists the living slots that have no vector yet, suppressed ones too:
 // they may be shown again.
 func (t *tower) findMissing() {
-	t.lacking = lacking{}
-	if t.model == nil || t.space.db.opts.ReadOnly {
+	t.lacking = new(lacking)
+	if t.space.db.opts.ReadOnly {
 		return
 	}
-	for slot := range t.facets.Next() {
-		if int(slot) < len(t.at) && t.at[slot] != 0 {
-			continue
-		}
-		if row, ok := t.facets.At(slot); ok && row.Died == 0 {
-			t.lacking.add(slot)
-		}
+	if t.model != nil {
+		t.lacking = t.withoutVector(t.at)
+	}
+	if t.next != nil {
+		t.next.lacking = t.withoutVector(t.next.at)
 	}
 }
 

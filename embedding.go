@@ -127,20 +127,30 @@ func (db *DB) embedAll() {
 			return
 		}
 		for _, t := range db.towers.open() {
-			lane, works := t.lane()
-			if !works || !lanes.enter(lane) {
-				continue
+			for _, b := range t.worthwhile() {
+				db.embedIn(ctx, &lanes, b.lane())
 			}
-			db.run.startUnlessClosing("embed", func() {
-				db.inTurns(func(t *tower) bool {
-					mine, works := t.lane()
-					return works && mine == lane && db.embedPart(ctx, t)
-				})
-				lanes.leave(lane)
-				wake(db.towers.texts) // for what came between the last look and now
-			})
 		}
 	}
+}
+
+// embedIn works on the backlogs of a lane, unless somebody does.
+func (db *DB) embedIn(ctx context.Context, lanes *lanes, lane string) {
+	if !lanes.enter(lane) {
+		return
+	}
+	db.run.startUnlessClosing("embed", func() {
+		db.inTurns(func(t *tower) (more bool) {
+			for _, b := range t.worthwhile() {
+				if b.lane() == lane && db.embedPart(ctx, t, b) {
+					more = true
+				}
+			}
+			return more
+		})
+		lanes.leave(lane)
+		wake(db.towers.texts) // for what came between the last look and now
+	})
 }
 
 // lanes are the goroutines that make vectors, by name; at most one for each model
@@ -169,23 +179,24 @@ func (l *lanes) leave(name string) {
 	delete(l.busy, name)
 }
 
-// lane says where the vectors of an open space are made, and whether there are some
-// to make.
-func (t *tower) lane() (name string, works bool) {
+// worthwhile are the backlogs of a tower in which there is something to do.
+func (t *tower) worthwhile() (some []backlog) {
 	select {
 	case <-t.opened:
 	default:
-		return "", false
+		return nil
 	}
-	if t.err != nil || t.model == nil {
-		return "", false
-	}
-	if t.model.beside() {
-		name = t.model.name
+	if t.err != nil {
+		return nil
 	}
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return name, len(t.lacking.queue) > 0 && !t.lacking.resting
+	for _, b := range t.backlogs() {
+		if b.works() {
+			some = append(some, b)
+		}
+	}
+	return some
 }
 
 // inTurns lets every open space do a part of its work after the other until none has
@@ -240,34 +251,34 @@ func (db *DB) within(ctx context.Context, d time.Duration) (context.Context, con
 }
 
 // embedPart makes some of a space's vectors; it says whether there may be more to make.
-func (db *DB) embedPart(ctx context.Context, t *tower) bool {
-	if t.model == nil || t.space.dropped.Load() {
+func (db *DB) embedPart(ctx context.Context, t *tower, b backlog) bool {
+	if t.space.dropped.Load() {
 		return false
 	}
 	t.mu.Lock()
-	slots := t.lacking.take()
+	slots := b.take()
 	t.mu.Unlock()
 	if len(slots) == 0 {
 		return false
 	}
-	err := t.embedSlots(ctx, slots)
+	err := t.embedSlots(ctx, b, slots)
 	t.mu.Lock()
-	t.lacking.settle(slots, err != nil)
+	b.settle(slots, err != nil)
 	t.mu.Unlock()
 	if err == nil {
 		return true
 	}
 	if ctx.Err() == nil && !t.space.dropped.Load() {
-		db.opts.Logger.Warn("vectors are delayed", "space", t.space.name, "error", err)
-		db.laterBy("embed later", retryAfter(err), t.embedAgain)
+		db.opts.Logger.Warn("vectors are delayed", "space", t.space.name, "model", b.model.name, "error", err)
+		db.laterBy("embed later", retryAfter(err), func() { t.embedAgain(b) })
 	}
 	return false
 }
 
 // embedAgain ends the rest after a failure.
-func (t *tower) embedAgain() {
+func (t *tower) embedAgain(b backlog) {
 	t.mu.Lock()
-	t.lacking.resting = false
+	b.resting = false
 	t.mu.Unlock()
 	wake(t.space.db.towers.texts)
 }
@@ -280,41 +291,43 @@ type wanting struct {
 }
 
 // embedSlots makes the vectors of slots and commits them. What was ended or
-// changed in the meantime is left out.
-func (t *tower) embedSlots(ctx context.Context, slots []uint32) error {
-	texts, err := t.textsOf(slots)
+// changed in the meantime is left out, and all when the space has no use for the
+// model any more.
+func (t *tower) embedSlots(ctx context.Context, b backlog, slots []uint32) error {
+	texts, err := t.textsOf(slots, b.generation)
 	if err != nil || len(texts) == 0 {
 		return err
 	}
 	s := t.space
-	vectors, err := s.embedTexts(ctx, t.model, texts)
+	vectors, err := s.embedTexts(ctx, b.model, texts)
 	if err != nil {
 		return err
 	}
-	passages, err := t.embedPassages(ctx, texts)
+	passages, err := t.embedPassages(ctx, b.model, texts)
 	if err != nil {
 		return err
 	}
-	model := provenance(t.model.Info())
+	model := provenance(b.model.Info())
 	_, err = s.db.shard.Commit(ctx, &store.Write{Space: s.id, Decide: func(tx *store.Tx) error {
-		if s.dropped.Load() {
-			return spaceNotFound(s.name)
+		st, err := s.generationIn(tx)
+		if err != nil {
+			return err
+		}
+		next := st.Generation != b.generation
+		if next && (st.Next == nil || st.Next.Generation != b.generation) {
+			return nil
 		}
 		for i, x := range texts {
 			n, err := tx.NodeIfLives(x.node.Ordinal)
 			if err != nil {
 				return err
 			}
-			if vectors[i] == nil || n == nil || n.Version != x.node.Version || n.Vector != 0 {
+			if vectors[i] == nil || n == nil || n.Version != x.node.Version || n.In(b.generation).Vector != 0 {
 				continue
 			}
-			if err := tx.PutVector(n, store.EncodeVector(vectors[i]), model, vectors[i]); err != nil {
+			made := store.MadeVector{Vector: vectors[i], Passages: passages[i], Model: model}
+			if err := tx.PutVectorOf(n, b.generation, next, made); err != nil {
 				return err
-			}
-			if passages[i] != nil {
-				if err := tx.PutPassages(n, passages[i], passages[i]); err != nil {
-					return err
-				}
 			}
 		}
 		return nil
@@ -323,7 +336,7 @@ func (t *tower) embedSlots(ctx context.Context, slots []uint32) error {
 }
 
 // textsOf reads what is to be embedded.
-func (t *tower) textsOf(slots []uint32) ([]wanting, error) {
+func (t *tower) textsOf(slots []uint32, generation uint32) ([]wanting, error) {
 	t.mu.RLock()
 	var ordinals []memory.Ordinal
 	for _, slot := range slots {
@@ -344,7 +357,7 @@ func (t *tower) textsOf(slots []uint32) ([]wanting, error) {
 		if err != nil {
 			return nil, err
 		}
-		if n == nil || n.Vector != 0 {
+		if n == nil || n.In(generation).Vector != 0 {
 			continue
 		}
 		head, found, err := v.Head(t.space.id, o, n.Version)
@@ -423,18 +436,19 @@ func (s *Space) embed(ctx context.Context, m *openModel, words []string, cues bo
 		return nil, fmt.Errorf("embed: the model made %d vectors of %d texts", len(made), len(words))
 	}
 	for _, v := range made {
-		if err := s.checkMade(v); err != nil {
+		if err := s.checkMade(m, v); err != nil {
 			return nil, err
 		}
 	}
 	return made, nil
 }
 
-func (s *Space) checkMade(v []float32) error {
+func (s *Space) checkMade(m *openModel, v []float32) error {
 	if len(v) == 0 {
 		return errors.New("embed: the model made an empty vector")
 	}
-	if err := memory.CheckVectorFor("vector", v, s.name, s.Settings().Vector); err != nil {
+	settings := memory.VectorSettings{Dimension: m.Info().Dimension, Metric: metricOf(s.Settings())}
+	if err := memory.CheckVectorFor("vector", v, s.name, settings); err != nil {
 		return fmt.Errorf("embed: the model made what is no vector of the space: %w", err)
 	}
 	return nil
@@ -500,7 +514,7 @@ var errResting = errors.New("the model rests")
 // closed when it should be asked again, else nil.
 func (t *tower) lacks(w *Written, hasty bool) (news chan struct{}, err error) {
 	n, err := t.space.nodeOf(w.ID)
-	if err != nil || n == nil || n.Version != w.Version || n.Vector != 0 {
+	if err != nil || n == nil || n.Version != w.Version || n.In(t.space.state.Load().Generation).Vector != 0 {
 		return nil, err
 	}
 	t.mu.Lock()
@@ -565,12 +579,12 @@ func (s *Space) hasModel() bool {
 // embedInline makes the vector of a memory that brings none, when the space's model
 // takes microseconds: it is stored in the memory's own record, and nothing is
 // pending. Of another model, or when this one fails, the vector follows.
-func (s *Space) embedInline(p *prepared) {
+func (s *Space) embedInline(p *prepared, settings memory.Settings) {
 	e := p.episode
 	if len(e.Vector) > 0 || !embeddable(e) {
 		return
 	}
-	m, err := s.db.modelOf(s.Settings())
+	m, err := s.db.modelOf(settings)
 	if m == nil {
 		p.follows = err != nil
 		return
@@ -585,7 +599,7 @@ func (s *Space) embedInline(p *prepared) {
 		return // it has none, now and later
 	}
 	if err == nil {
-		err = s.checkMade(v)
+		err = s.checkMade(m, v)
 	}
 	if err != nil {
 		m.work.failed(s.db.Now(), err)

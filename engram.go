@@ -116,6 +116,7 @@ func (db *DB) start(ctx context.Context) error {
 	db.run.start("embed", db.embedAll)
 	db.run.start("associate", db.associateAll)
 	db.run.start("link vectors", db.linkAll)
+	db.resumeReembeds()
 	db.run.start("housekeeping", db.keepHouse)
 	return nil
 }

@@ -13,8 +13,8 @@ import (
 // Job is work that may take long.
 type Job struct {
 	ID       string
-	Kind     string           // drop_space, erase, relink
-	Space    memory.SpaceName // that it works on, where the database knows; a job of relink, after a restart too
+	Kind     string           // drop_space, erase, relink, reembed
+	Space    memory.SpaceName // that it works on, where the database knows; a job of relink or reembed, after a restart too
 	State    JobState
 	Progress float64 // 0 to 1
 	Err      error

@@ -185,7 +185,7 @@ func (db *DB) reopenUsers(name string) {
 	db.spaces.RLock()
 	var named []*Space
 	for _, sp := range db.spaces.byID {
-		if sp.Settings().Vector.Model == name {
+		if st := sp.state.Load(); st.Settings.Vector.Model == name || st.Next != nil && st.Next.Model == name {
 			named = append(named, sp)
 		}
 	}
@@ -473,7 +473,7 @@ func (db *DB) RemoveModel(ctx context.Context, name string) error {
 func notUsed(tx *store.Tx, name string) error {
 	var names []string
 	err := tx.Spaces(func(st *store.SpaceState) bool {
-		if st.Settings.Vector.Model == name {
+		if st.Settings.Vector.Model == name || st.Next != nil && st.Next.Model == name {
 			names = append(names, string(st.Name))
 		}
 		return true
@@ -540,8 +540,12 @@ func (db *DB) modelUsers() map[string][]memory.SpaceName {
 	db.spaces.RLock()
 	defer db.spaces.RUnlock()
 	for _, name := range slices.Sorted(maps.Keys(db.spaces.byName)) {
-		if m := db.spaces.byName[name].Settings().Vector.Model; m != "" {
+		st := db.spaces.byName[name].state.Load()
+		if m := st.Settings.Vector.Model; m != "" {
 			users[m] = append(users[m], name)
+		}
+		if st.Next != nil && st.Next.Model != st.Settings.Vector.Model {
+			users[st.Next.Model] = append(users[st.Next.Model], name)
 		}
 	}
 	return users

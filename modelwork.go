@@ -113,11 +113,10 @@ func (db *DB) ModelStats() []ModelStats {
 		default:
 			continue
 		}
-		if t.model == nil {
-			continue
-		}
 		t.mu.RLock()
-		waiting[t.model.name] += int(t.lacking.slots.Count())
+		for _, b := range t.backlogs() {
+			waiting[b.model.name] += int(b.slots.Count())
+		}
 		t.mu.RUnlock()
 	}
 	now := db.Now()

@@ -52,12 +52,9 @@ func (t *tower) link(plans int) bool {
 func (t *tower) linkPlan() bool {
 	began := time.Now() // told, never decided on
 	t.mu.RLock()
-	if t.vectors == nil {
-		t.mu.RUnlock()
-		return false // it never gets any while it is open
-	}
-	p, workers := t.vectors.Plan(), 1
-	if t.vectors.Tail() > linkTogether {
+	index, p := t.planLinks()
+	workers := 1
+	if p != nil && index.Tail() > linkTogether {
 		workers = ann.MaxWorkers
 	}
 	t.mu.RUnlock()
@@ -70,9 +67,12 @@ func (t *tower) linkPlan() bool {
 		t.mu.RUnlock()
 	}
 	t.mu.Lock()
-	before := t.vectors.Tail()
-	t.vectors.Place(p)
-	linked := before - t.vectors.Tail()
+	before := index.Tail()
+	index.Place(p)
+	linked := before - index.Tail()
+	if t.next != nil {
+		t.next.lacking.tell() // who waits for the cut-over waits for links, too
+	}
 	t.noteVectors()
 	t.mu.Unlock()
 	t.space.db.vectors.linked.Add(uint64(max(0, linked)))
@@ -173,8 +173,15 @@ func (m *vectorMemory) used() int64 {
 
 // noteVectors tells the budget what the index takes. The caller holds mu.
 func (t *tower) noteVectors() {
+	n := 0
 	if t.vectors != nil {
-		t.space.db.vectors.set(t, int64(t.vectors.Bytes()+t.passages.Bytes()))
+		n = t.vectors.Bytes() + t.passages.Bytes()
+	}
+	if t.next != nil {
+		n += t.next.vectors.Bytes() + t.next.passages.Bytes()
+	}
+	if n > 0 {
+		t.space.db.vectors.set(t, int64(n))
 	}
 }
 

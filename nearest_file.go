@@ -71,7 +71,7 @@ func (t *tower) lies(m *store.Mapping, lsn memory.LSN) {
 // openVectors fills the index of vectors, when the slots stand: from the file that
 // the snapshot names and the store, else from the store. Passages are read from the store.
 func (t *tower) openVectors(ctx context.Context, v *store.View) error {
-	if t.vectors == nil {
+	if t.vectors == nil && t.next == nil {
 		return nil
 	}
 	if err := t.openNearest(ctx, v); err != nil {
@@ -81,6 +81,9 @@ func (t *tower) openVectors(ctx context.Context, v *store.View) error {
 }
 
 func (t *tower) openNearest(ctx context.Context, v *store.View) error {
+	if t.next != nil {
+		return t.openBoth(ctx, v)
+	}
 	wanted := t.wantVectors()
 	if t.near.lsn != 0 {
 		err := t.openNear(ctx, v, wanted)
@@ -91,7 +94,7 @@ func (t *tower) openNearest(ctx context.Context, v *store.View) error {
 		t.space.db.opts.Logger.Warn("the vector index is built from the store", "space", t.space.name, "reason", err)
 		t.newVectors()
 	}
-	if err := t.space.db.roomForVectors(vectorBytes(wanted, t.space.Settings().Vector.Dimension, false)); err != nil {
+	if err := t.space.db.roomForVectors(vectorBytes(wanted, t.st.Settings.Vector.Dimension, false)); err != nil {
 		return err
 	}
 	err := t.readVectors(ctx, v)
@@ -100,7 +103,7 @@ func (t *tower) openNearest(ctx context.Context, v *store.View) error {
 }
 
 func (t *tower) newVectors() {
-	set := t.space.Settings().Vector
+	set := t.st.Settings.Vector
 	t.vectors, t.near = ann.NewGraph(set.Dimension, set.Metric), nearFile{}
 }
 
@@ -124,7 +127,7 @@ func (t *tower) wantsVector(slot uint32) bool {
 
 // openNear reads the file, and brings the index to what stands.
 func (t *tower) openNear(ctx context.Context, v *store.View, wanted int) error {
-	db, set := t.space.db, t.space.Settings().Vector
+	db, set := t.space.db, t.st.Settings.Vector
 	lsn := t.near.lsn
 	if err := db.roomForVectors(vectorBytes(wanted, set.Dimension, true)); err != nil {
 		return err
@@ -167,7 +170,7 @@ func (t *tower) mendVectors(ctx context.Context, v *store.View) error {
 	if len(missing) > stands {
 		return t.readVectors(ctx, v) // one sweep is less
 	}
-	dimension := t.space.Settings().Vector.Dimension
+	dimension := t.st.Settings.Vector.Dimension
 	for i, slot := range missing {
 		if i%followStep == 0 && ctx.Err() != nil {
 			return ctx.Err()
@@ -187,7 +190,7 @@ func (t *tower) mendVectors(ctx context.Context, v *store.View) error {
 // verifyNear checks the vectors in a file against their sums, beside calls: answers
 // may be given from them meanwhile, but no file that is damaged stays in use.
 func (t *tower) verifyNear(lsn memory.LSN) {
-	db, set := t.space.db, t.space.Settings().Vector
+	db, set := t.space.db, t.st.Settings.Vector
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	stopped := make(chan struct{})
@@ -225,6 +228,7 @@ func (t *tower) saveNear() error {
 	defer t.linking.Unlock()
 	t.following.Lock()
 	fs := t.space.db.opts.FS
+	index := t.vectors // whoever holds following alone changes which it is
 	lsn, path, f, err := t.writeNear(fs)
 	t.following.Unlock()
 	if err != nil || f == nil {
@@ -243,6 +247,9 @@ func (t *tower) saveNear() error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.vectors != index { // the space has gone over to another model
+		return m.Close()
+	}
 	if err := t.vectors.Adopt(m.Bytes); err != nil {
 		return errors.Join(err, m.Close())
 	}

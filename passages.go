@@ -65,10 +65,10 @@ func fits(counter embed.Counter, body string, spans []text.Span, tokens int) boo
 
 // embedPassages makes the passages of the texts that are long, embedStep vectors at a
 // time; nil for the others.
-func (t *tower) embedPassages(ctx context.Context, texts []wanting) ([]*store.Passages, error) {
+func (t *tower) embedPassages(ctx context.Context, m *openModel, texts []wanting) ([]*store.Passages, error) {
 	all := make([]*store.Passages, len(texts))
 	for i, x := range texts {
-		spans := passageSpans(t.model.Model, x.episode)
+		spans := passageSpans(m.Model, x.episode)
 		if len(spans) == 0 {
 			continue
 		}
@@ -76,7 +76,7 @@ func (t *tower) embedPassages(ctx context.Context, texts []wanting) ([]*store.Pa
 		for len(spans) > 0 {
 			part := spans[:min(len(spans), embedStep)]
 			spans = spans[len(part):]
-			if err := t.embedSpans(ctx, p, x, part); err != nil {
+			if err := t.embedSpans(ctx, m, p, x, part); err != nil {
 				return nil, err
 			}
 		}
@@ -89,12 +89,12 @@ func (t *tower) embedPassages(ctx context.Context, texts []wanting) ([]*store.Pa
 
 // embedSpans adds the vectors of some spans; one that has nothing to embed is left out.
 // Each is read behind the memory's title, which says what it is about.
-func (t *tower) embedSpans(ctx context.Context, p *store.Passages, x wanting, spans []text.Span) error {
+func (t *tower) embedSpans(ctx context.Context, m *openModel, p *store.Passages, x wanting, spans []text.Span) error {
 	parts := make([]wanting, len(spans))
 	for i, s := range spans {
 		parts[i] = wanting{node: x.node, text: embedded(&memory.Episode{Title: x.episode.Title, Text: x.episode.Text[s.From:s.To]})}
 	}
-	vectors, err := t.space.embedTexts(ctx, t.model, parts)
+	vectors, err := t.space.embedTexts(ctx, m, parts)
 	if err != nil {
 		return err
 	}
@@ -110,8 +110,8 @@ func (t *tower) embedSpans(ctx context.Context, p *store.Passages, x wanting, sp
 // putPassages gives a version its passages.
 func (t *tower) putPassages(v *store.View, of *store.PassagesOf, given any) error {
 	slot, ok := t.facets.Live(of.Ordinal)
-	if !ok || t.vectors == nil {
-		return nil // gone, or read in one sweep afterwards
+	if !ok || t.loading || t.vectors == nil || t.st.Generation != 0 {
+		return nil // gone, read in one sweep afterwards, or of the first model of a space that has another
 	}
 	if row, _ := t.facets.At(slot); row.Version != of.Version {
 		return nil
@@ -129,21 +129,26 @@ func (t *tower) putPassages(v *store.View, of *store.PassagesOf, given any) erro
 
 // passagesOf reads the passages of a version that has some.
 func (t *tower) passagesOf(v *store.View, n *store.Node) (*store.Passages, error) {
-	if len(n.Passages) == 0 || t.vectors == nil {
+	if len(n.Passages) == 0 || t.loading {
 		return nil, nil
 	}
 	return v.Passages(t.space.id, n.Ordinal, n.Vector)
 }
 
 func (t *tower) indexPassages(slot uint32, p *store.Passages) {
-	if p == nil || len(p.Vectors[0]) != t.space.Settings().Vector.Dimension {
+	putPassages(t.passages, slot, p, t.st.Settings.Vector.Dimension)
+}
+
+// putPassages puts passages into an index of them, of a dimension.
+func putPassages(x *ann.Passages, slot uint32, p *store.Passages, dimension int) {
+	if p == nil || x == nil || len(p.Vectors[0]) != dimension {
 		return
 	}
 	spans := make([]ann.Span, len(p.Spans))
 	for i, s := range p.Spans {
 		spans[i] = ann.Span(s)
 	}
-	t.passages.Put(slot, spans, p.Vectors)
+	x.Put(slot, spans, p.Vectors)
 }
 
 // readPassages reads the passages of all live slots in one sweep.
@@ -151,14 +156,20 @@ func (t *tower) readPassages(ctx context.Context, v *store.View) error {
 	var failed error
 	err := v.AllPassages(t.space.id, func(o memory.Ordinal, version uint32, b []byte) bool {
 		slot, ok := t.facets.Live(o)
-		if !ok || int(slot) >= len(t.at) || t.at[slot] != version {
+		own := ok && int(slot) < len(t.at) && t.at[slot] == version
+		next := ok && t.next != nil && int(slot) < len(t.next.at) && t.next.at[slot] == version
+		if !own && !next {
 			return ctx.Err() == nil
 		}
 		p, err := store.DecodePassages(b)
 		if failed = err; err != nil {
 			return false
 		}
-		t.indexPassages(slot, p)
+		if own {
+			t.indexPassages(slot, p)
+		} else {
+			putPassages(t.next.passages, slot, p, t.next.Dimension)
+		}
 		return ctx.Err() == nil
 	})
 	t.noteVectors()

@@ -96,6 +96,9 @@ func (s *Space) load(v *store.View, n *store.Node, o ReadOptions) (m memory.Memo
 	if m.Episode, err = store.DecodeEpisode(head); err != nil {
 		return m, false, damaged(s, n, err)
 	}
+	if now := n.In(s.state.Load().Generation); now.Vector != 0 {
+		n = now // else it is an older version, or one whose vector is still of the model before
+	}
 	m.Episode.Entities, m.Episode.Links = nil, nil // what was said once; what holds are the links
 	m.ID, m.Kind, m.Version, m.StoredAt, m.LSN, m.Model, m.Suppressed = n.ID, n.Kind, n.Version, n.Stored, n.LSN, n.Model, n.Suppressed
 	m.Made = len(n.Made) > 0

@@ -70,7 +70,7 @@ type Path struct {
 // was found. Errors: the codes of memory.Cue.Normalize and
 // memory.CheckVectorFor; memory_not_found for an id of the cue.
 func (s *Space) Recall(ctx context.Context, c memory.Cue) (Recollection, error) {
-	r, err := s.recall(ctx, c, false)
+	r, err := steady(s, func() (Recollection, error) { return s.recall(ctx, c, false) })
 	return r, memory.InOp("recall", err)
 }
 

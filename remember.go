@@ -107,7 +107,8 @@ func (s *Space) prepare(e memory.Episode, ahead int) (*prepared, error) {
 	if err := e.Normalize(); err != nil {
 		return nil, err
 	}
-	settings := s.Settings()
+	st := s.state.Load()
+	settings := st.Settings
 	if err := memory.CheckVectorFor("vector", e.Vector, s.name, settings.Vector); err != nil {
 		return nil, err
 	}
@@ -119,11 +120,12 @@ func (s *Space) prepare(e memory.Episode, ahead int) (*prepared, error) {
 	if p.payload, err = store.EncodeEpisode(&e); err != nil {
 		return nil, fmt.Errorf("encode memory: %w", err)
 	}
+	p.payload.Generation = st.Generation
 	p.digest = p.payload.Digest()
 	if p.in, err = s.index(&e, ahead); err != nil {
 		return nil, err
 	}
-	s.embedInline(p)
+	s.embedInline(p, settings)
 	return p, nil
 }
 
@@ -184,6 +186,9 @@ type mention struct {
 
 func (p *prepared) plan(tx *store.Tx, o WriteOptions) (*plan, error) {
 	pl := &plan{p: p, outcome: Created}
+	if err := p.underCommit(tx); err != nil {
+		return nil, err
+	}
 	if p.given {
 		old, err := tx.Lookup(p.id)
 		if err != nil {
@@ -472,6 +477,7 @@ func (pl *plan) placeNode(tx *store.Tx) (*store.Node, error) {
 	if pl.old == nil {
 		return tx.Create(p.id, memory.KindEpisode, p.payload, model, nil, p.attachment())
 	}
+	pl.old = pl.old.In(p.payload.Generation)
 	same, err := pl.keepsVector(tx)
 	if err != nil {
 		return nil, err

@@ -59,7 +59,7 @@ func (t *tower) findNear(ctx context.Context, v *store.View, a *associations) er
 	}
 	err = v.Records(t.space.id, after, func(r *store.Record) (bool, error) {
 		switch {
-		case r.Kind == store.VectorPut:
+		case r.Kind == store.VectorPut || r.Kind == store.VectorMade && !r.Vector.Next:
 			a.near = append(a.near, fresh{r.Vector.Ordinal, r.LSN})
 		case (r.Kind == store.NodeCreated || r.Kind == store.NodeRevised) && r.Node.Vector != 0:
 			a.near = append(a.near, fresh{r.Node.Ordinal, r.LSN})
@@ -95,7 +95,10 @@ func (t *tower) linkNear(part []fresh) error {
 		if err != nil {
 			return err
 		}
-		if n == nil || n.Vector == 0 {
+		if n == nil {
+			continue
+		}
+		if n = n.In(t.generation()); n.Vector == 0 {
 			continue
 		}
 		links, err := t.proposeNear(v, n)
@@ -140,8 +143,8 @@ func (t *tower) proposeNear(v *store.View, n *store.Node) (links []*store.Link, 
 	}
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	if t.vectors == nil {
-		return nil, nil
+	if t.vectors == nil || len(vector) != t.st.Settings.Vector.Dimension {
+		return nil, nil // or the space has just gone over to another model
 	}
 	cue := memory.Cue{Vector: vector, Mode: memory.ModeSimilar, Limit: similarLooked}
 	found, err := recall.Run(context.Background(), t.indexes(), recall.Question{Cue: &cue, View: t.applied, Now: t.space.db.Now(), Limit: similarLooked})

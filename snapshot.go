@@ -55,6 +55,9 @@ func (t *tower) open(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := t.noteGenerations(ctx, v); err != nil {
+		return opening(ctx, err)
+	}
 	if err := t.openVectors(ctx, v); err != nil {
 		return err
 	}
@@ -78,10 +81,10 @@ func (t *tower) load(v *store.View) error {
 	if err := t.readSnapshot(name, lsn); err != nil {
 		return err
 	}
+	t.leaveOthers()
 	t.applied, t.saved = lsn, lsn
-	vectors := t.vectors
-	t.vectors = nil // read in one sweep afterwards
-	defer func() { t.vectors = vectors }()
+	t.loading = true // vectors are read in one sweep afterwards
+	defer func() { t.loading = false }()
 	return v.Records(t.space.id, lsn, func(r *store.Record) (bool, error) {
 		return true, t.followRecord(v, r, nil)
 	})
@@ -176,14 +179,17 @@ func opening(ctx context.Context, err error) error {
 
 // readVectors reads the vectors of all live slots in one sweep.
 func (t *tower) readVectors(ctx context.Context, v *store.View) error {
-	if t.vectors == nil {
+	if t.vectors == nil && t.next == nil {
 		return nil
 	}
-	dimension := t.space.Settings().Vector.Dimension
-	err := v.Vectors(t.space.id, func(o memory.Ordinal, version uint32, b []byte) bool {
+	dimension := t.st.Settings.Vector.Dimension
+	err := v.Vectors(t.space.id, func(o memory.Ordinal, number uint32, b []byte) bool {
 		slot, ok := t.facets.Live(o)
-		if ok && int(slot) < len(t.at) && t.at[slot] == version && len(b) == 4*dimension && !t.vectors.Has(slot) {
+		if ok && t.vectors != nil && int(slot) < len(t.at) && t.at[slot] == number && len(b) == 4*dimension && !t.vectors.Has(slot) {
 			t.vectors.Put(slot, store.DecodeVector(b))
+		}
+		if x := t.next; ok && x != nil && int(slot) < len(x.at) && x.at[slot] == number {
+			x.put(slot, number, store.DecodeVector(b))
 		}
 		return ctx.Err() == nil
 	})

@@ -75,6 +75,7 @@ func (s *Space) info() (SpaceInfo, error) {
 	}
 	info.Bytes, err = s.db.shard.SpaceBytes(s.id)
 	info.Indexes = s.db.towers.indexes(s)
+	info.Reembed = s.reembedding()
 	return info, err
 }
 

@@ -23,6 +23,7 @@ type SpaceInfo struct {
 	LSN      memory.LSN
 	Horizon  memory.LSN // records up to it are no longer in the journal
 	Indexes  []IndexInfo
+	Reembed  *Reembedding // on its way to another model; nil: it stays with its own
 }
 
 // Counts of what lives in a space.
@@ -217,7 +218,7 @@ func changeSettings(s *memory.Settings, change func(*memory.Settings) error) err
 	}
 	if s.Vector != old.Vector {
 		return memory.Errorf(memory.KindConflict, "settings_fixed", "settings.vector cannot change once the space is made").
-			Hinted("make a new space and store the memories there")
+			Hinted("move the space to another model with POST /v1/spaces/{space}/reembed (engram space reembed), or make a new one and store the memories there")
 	}
 	return nil
 }

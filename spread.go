@@ -141,7 +141,7 @@ type SpreadStep struct {
 // node_not_found for a seed; the codes of graph.Spread and of memory.Cue.Normalize
 // for what is out of range.
 func (s *Space) Spread(ctx context.Context, q SpreadQuery) (Spreading, error) {
-	a, err := s.spread(ctx, q)
+	a, err := steady(s, func() (Spreading, error) { return s.spread(ctx, q) })
 	return a, memory.InOp("spread", err)
 }
 

@@ -2,6 +2,7 @@ package engram
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -46,14 +47,17 @@ type tower struct {
 	mu       sync.RWMutex
 	facets   *facet.Index
 	words    *text.Index
-	vectors  *ann.Graph    // nil: the space holds none
-	passages *ann.Passages // of texts that are longer than a model reads; nil with vectors
-	near     nearFile      // where its vectors lie
-	cues     recentCues    // what was asked of late, to check the index with
-	at       []uint32      // slot -> version under which its vector lies; 0 is none
-	lacking  lacking       // slots whose vector the model has still to make
-	assoc    *associations // nil: the engine makes no links here
+	vectors  *ann.Graph        // nil: the space holds none
+	passages *ann.Passages     // of texts that are longer than a model reads; nil with vectors
+	near     nearFile          // where its vectors lie
+	cues     recentCues        // what was asked of late, to check the index with
+	at       []uint32          // slot -> number under which its vector lies; 0 is none
+	lacking  *lacking          // slots whose vector the model has still to make
+	next     *nextModel        // the model that the space goes over to; nil: it stays with its own
+	st       *store.SpaceState // that the indexes are for; changed by whoever holds following, too
+	assoc    *associations     // nil: the engine makes no links here
 	applied  memory.LSN
+	loading  bool  // vectors are read later, in one sweep
 	failed   error // a change that could not be followed: the tower is of no use
 	marks    []mark
 	saved    memory.LSN // of the newest snapshot
@@ -70,8 +74,9 @@ func newTower(s *Space) (*tower, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open space %q: %w", s.name, err)
 	}
-	m, _ := s.db.modelOf(s.Settings()) // without it the vectors wait; the log says why
-	t := &tower{space: s, analyzer: a, model: m, opened: make(chan struct{}), gone: make(chan struct{})}
+	st := s.state.Load()
+	m, _ := s.db.modelOf(st.Settings) // without it the vectors wait; the log says why
+	t := &tower{space: s, analyzer: a, model: m, st: st, opened: make(chan struct{}), gone: make(chan struct{})}
 	t.clear()
 	s.db.warmThesaurus(a)
 	return t, nil
@@ -82,12 +87,13 @@ func (t *tower) clear() {
 	t.facets = facet.New()
 	t.words = text.NewIndex(text.Params{Analysis: t.analyzer.Version()})
 	t.vectors, t.passages = nil, nil
-	if v := t.space.Settings().Vector; v.Dimension > 0 {
+	if v := t.st.Settings.Vector; v.Dimension > 0 {
 		t.vectors = ann.NewGraph(v.Dimension, v.Metric)
 		t.passages = ann.NewPassages(v.Dimension, v.Metric)
 	}
 	t.near = nearFile{}
-	t.at, t.lacking, t.assoc, t.applied, t.saved = nil, lacking{}, nil, 0, 0
+	t.next = t.newNext()
+	t.at, t.lacking, t.assoc, t.applied, t.saved = nil, new(lacking), nil, 0, 0
 }
 
 func (t *tower) indexes() recall.Indexes {
@@ -122,6 +128,11 @@ const followStep = 64
 func (t *tower) catchUp(lsn memory.LSN) error {
 	t.following.Lock()
 	defer t.following.Unlock()
+	if err := t.adapt(); err != nil {
+		t.mu.Lock()
+		t.failed = err
+		t.mu.Unlock()
+	}
 	for {
 		t.mu.RLock()
 		applied, failed := t.applied, t.failed
@@ -174,6 +185,9 @@ func (t *tower) apply(part []store.Published) error {
 	t.purgeLocked()
 	t.noteVectors()
 	t.lacking.tell() // who waits for a vector may wait for a version that has gone
+	if t.next != nil {
+		t.next.lacking.tell()
+	}
 	return nil
 }
 
@@ -221,11 +235,15 @@ func (t *tower) followRecord(v *store.View, r *store.Record, given any) error {
 		if r.Node.Vector != 0 {
 			t.hasVector(r.Node.Ordinal, r.LSN)
 		}
-	case store.VectorPut:
-		t.hasVector(r.Vector.Ordinal, r.LSN)
+	case store.VectorPut, store.VectorMade:
+		if !r.Vector.Next {
+			t.hasVector(r.Vector.Ordinal, r.LSN)
+		}
 		return t.putVector(v, r.Vector, given)
 	case store.PassagesPut:
 		return t.putPassages(v, r.Passages, given)
+	case store.VectorsTurned:
+		return t.turned(v, r.Turn)
 	case store.LinkPut:
 		if t.assoc != nil {
 			t.assoc.link(r.Link)
@@ -267,7 +285,7 @@ func (t *tower) content(v *store.View, n *store.Node, given any) (*indexed, erro
 	if err != nil {
 		return nil, damaged(t.space, n, err)
 	}
-	if n.Vector != 0 && t.vectors != nil {
+	if n.Vector != 0 && !t.loading {
 		if e.Vector, err = v.Vector(t.space.id, n.Ordinal, n.Vector); err != nil {
 			return nil, err
 		}
@@ -279,7 +297,7 @@ func (t *tower) content(v *store.View, n *store.Node, given any) (*indexed, erro
 // withVector gives content its vector where the caller did not say it again: a
 // model made it of the words, which are the same in this version.
 func (t *tower) withVector(v *store.View, n *store.Node, in *indexed) (*indexed, error) {
-	if n.Vector == 0 || len(in.episode.Vector) > 0 || t.vectors == nil {
+	if n.Vector == 0 || len(in.episode.Vector) > 0 || t.loading {
 		return in, nil
 	}
 	e := *in.episode
@@ -302,19 +320,29 @@ func (t *tower) putVector(v *store.View, of *store.VectorOf, given any) error {
 	if row, _ := t.facets.At(slot); row.Version != of.Version {
 		return nil
 	}
-	t.noteVector(slot, of.Version)
-	if t.vectors == nil {
+	number := of.At()
+	next := t.next != nil && of.Generation == t.next.Generation
+	switch {
+	case next:
+		t.next.note(slot, number)
+	case of.Generation == t.st.Generation:
+		t.noteVector(slot, number)
+	default:
+		return nil // of a model that was given up
+	}
+	if t.loading {
 		return nil // it is read in one sweep afterwards
 	}
-	vector, ok := given.([]float32)
-	if !ok {
-		var err error
-		if vector, err = v.Vector(t.space.id, of.Ordinal, of.Version); err != nil {
-			return err
-		}
+	made, err := t.madeVector(v, of, given)
+	if err != nil {
+		return err
 	}
-	if len(vector) == t.space.Settings().Vector.Dimension {
-		t.vectors.Put(slot, vector)
+	if next {
+		t.next.put(slot, number, made.Vector)
+		putPassages(t.next.passages, slot, made.Passages, t.next.Dimension)
+	} else if t.vectors != nil && len(made.Vector) == t.st.Settings.Vector.Dimension {
+		t.vectors.Put(slot, made.Vector)
+		t.indexPassages(slot, made.Passages)
 	}
 	return nil
 }
@@ -342,14 +370,11 @@ func (t *tower) put(n *store.Node, in *indexed) {
 	slot := t.facets.Next()
 	t.facets.Put(facetEntry(slot, n, e))
 	t.words.Put(slot, in.document)
-	t.noteVector(slot, n.Vector)
-	if t.vectors != nil && len(e.Vector) == t.space.Settings().Vector.Dimension {
-		t.vectors.Put(slot, e.Vector)
-		t.indexPassages(slot, in.passages)
+	vector := e.Vector
+	if len(vector) == 0 {
+		vector = in.made
 	}
-	if t.model != nil && n.Vector == 0 && embeddable(e) {
-		t.lacking.add(slot)
-	}
+	t.placeVector(slot, n, e, vector, in.passages)
 }
 
 func facetEntry(slot uint32, n *store.Node, e *memory.Episode) facet.Entry {
@@ -371,6 +396,10 @@ func (t *tower) unindex(slot uint32) {
 	if t.vectors != nil {
 		t.vectors.Delete(slot)
 		t.passages.Delete(slot)
+	}
+	if t.next != nil {
+		t.next.vectors.Delete(slot)
+		t.next.passages.Delete(slot)
 	}
 }
 
@@ -432,13 +461,15 @@ func wake(c chan struct{}) {
 func (ts *towers) haveWork(t *tower) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	if len(t.lacking.queue) > 0 && !t.lacking.resting {
-		wake(ts.texts)
+	for _, b := range t.backlogs() {
+		if b.works() {
+			wake(ts.texts)
+		}
 	}
 	if t.assoc != nil && len(t.assoc.fresh)+len(t.assoc.near) > 0 && !t.assoc.resting {
 		wake(ts.fresh)
 	}
-	if t.vectors != nil && t.vectors.Tail() > 0 {
+	if t.vectors != nil && t.vectors.Tail() > 0 || t.next != nil && t.next.vectors.Tail() > 0 {
 		wake(ts.unlinked)
 	}
 }
@@ -447,7 +478,8 @@ func (ts *towers) haveWork(t *tower) {
 func (t *tower) hasWork() bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return t.lacking.slots.Any() || t.vectors != nil && t.vectors.Tail() > 0 || t.assoc != nil && len(t.assoc.fresh)+len(t.assoc.near) > 0
+	return t.lacking.slots.Any() || t.vectors != nil && t.vectors.Tail() > 0 || t.assoc != nil && len(t.assoc.fresh)+len(t.assoc.near) > 0 ||
+		t.next != nil && (t.next.lacking.slots.Any() || t.next.vectors.Tail() > 0)
 }
 
 // use holds a tower that is open and whole for a part of the work beside calls; false
@@ -538,6 +570,9 @@ func (s *Space) current(ctx context.Context) (*tower, error) {
 	if err := t.catchUp(everything); err != nil {
 		s.db.towers.release(t)
 		s.db.towers.discardTower(t) // the next call builds it anew
+		if errors.Is(err, errTurned) {
+			return s.current(ctx)
+		}
 		return nil, err
 	}
 	return t, nil
@@ -701,6 +736,9 @@ func (t *tower) indexSize(name string) (bytes int64, items int) {
 		st := t.words.Stats()
 		return int64(st.Bytes), st.Docs
 	default:
+		if t.vectors == nil { // the space got its first model a moment ago
+			return 0, 0
+		}
 		n, _ := t.passages.Len()
 		return int64(t.vectors.Bytes() + t.passages.Bytes()), t.vectors.Len() + n
 	}

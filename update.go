@@ -80,7 +80,7 @@ func (s *Space) standing(id memory.ID) (*store.Node, memory.Episode, error) {
 	if err != nil {
 		return nil, e, damaged(s, n, err)
 	}
-	if n.Vector != 0 && len(n.Made) == 0 { // what a model made is not what was said
+	if n = n.In(s.state.Load().Generation); n.Vector != 0 && len(n.Made) == 0 { // what a model made is not what was said
 		e.Vector, err = v.Vector(s.id, n.Ordinal, n.Vector)
 	}
 	e.ID = id
@@ -131,6 +131,9 @@ func (s *Space) revise(ctx context.Context, id memory.ID, old *store.Node, p *pr
 		}
 		if old == nil || now.Ordinal != old.Ordinal || now.Version != old.Version {
 			return errMoved
+		}
+		if err := p.underCommit(tx); err != nil {
+			return err
 		}
 		pl := &plan{p: p, outcome: Replaced, old: now}
 		if string(now.Digest) == string(p.digest) {

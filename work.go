@@ -40,7 +40,7 @@ func (db *DB) Work() (Work, error) {
 }
 
 // jobKinds are the kinds of jobs that there can be, for figures that are 0.
-var jobKinds = []string{"drop_space", "erase", "relink"}
+var jobKinds = []string{"drop_space", "erase", "relink", "reembed"}
 
 func (j *jobs) running() map[string]int {
 	n := make(map[string]int, len(jobKinds))

@@ -85,6 +85,10 @@ func (a applier) place() error {
 		return nil
 	case VectorPut:
 		return a.vectorPut(r.Vector)
+	case VectorMade:
+		return a.vectorMade(r.Vector)
+	case VectorsTurned:
+		return a.vectorsTurned(r.Turn)
 	case EntitiesMerged:
 		return a.entitiesMerged(r.Merge)
 	case LinksMoved:

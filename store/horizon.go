@@ -100,6 +100,12 @@ func forgetEnded(l *layer, space memory.SpaceID, r *Record) error {
 	switch {
 	case r.Kind == NodeRevised:
 		return forgetVersion(l, space, r.Node.Ordinal, r.LSN, r.Node.Vector)
+	case r.Kind == VectorsTurned: // what versions before it named goes with the last of them
+		for _, one := range r.Turn.Nodes {
+			if err := dropStray(l, space, one.Ordinal); err != nil {
+				return err
+			}
+		}
 	case r.Kind == NodesEnded && r.Nodes.Mode == memory.Delete:
 		for i, o := range r.Nodes.Ordinals {
 			if err := forgetVersion(l, space, o, r.LSN, 0); err != nil {
@@ -123,10 +129,10 @@ func forgetVersion(l *layer, space memory.SpaceID, o memory.Ordinal, until memor
 	}
 	l.del(bytes.Clone(k))
 	l.del(headKey(space, o, old.Version))
-	if old.Vector != 0 && old.Vector != keepVector {
-		l.del(vectorKey(space, o, old.Vector))
-		if len(old.Passages) > 0 {
-			l.del(passagesKey(space, o, old.Vector))
+	for _, x := range old.vectorNumbers() {
+		if x != keepVector {
+			l.del(vectorKey(space, o, x))
+			l.del(passagesKey(space, o, x))
 		}
 	}
 	return nil

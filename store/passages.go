@@ -76,7 +76,7 @@ func DecodePassages(b []byte) (*Passages, error) {
 }
 
 // PutPassages adds the passages of a version that stands and has got its vector by
-// PutVector.
+// PutVector. Those of a later generation of models come with their vector (PutVectorOf).
 func (t *Tx) PutPassages(n *Node, p *Passages, attachment any) error {
 	b := EncodePassages(p)
 	digest := sha256.Sum256(b)
@@ -122,23 +122,23 @@ func (v *View) AllPassages(space memory.SpaceID, f func(o memory.Ordinal, versio
 }
 
 // passagesOf checks those that a version names against their digest.
-func (c *check) passagesOf(n *Node, k []byte) error {
-	if len(n.Passages) == 0 {
+func (c *check) passagesOf(n *Node, k []byte, number, generation uint32, digest []byte) error {
+	if len(digest) == 0 {
 		return nil
 	}
-	c.passages[version{n.Ordinal, n.Vector}] = true
-	b, _, err := c.v.d.get(passagesKey(c.space, n.Ordinal, n.Vector))
+	c.passages[version{n.Ordinal, number}] = true
+	b, _, err := c.v.d.get(passagesKey(c.space, n.Ordinal, number))
 	if err != nil {
 		return c.note(k, err)
 	}
-	if sum := sha256.Sum256(b); string(sum[:]) != string(n.Passages) {
-		c.found("node", uint64(n.Ordinal), k, "the passages of version %d do not match their digest", n.Vector)
+	if sum := sha256.Sum256(b); string(sum[:]) != string(digest) {
+		c.found("node", uint64(n.Ordinal), k, "the passages of version %d do not match their digest", number)
 		return nil
 	}
 	p, err := DecodePassages(b)
 	if err != nil {
-		c.found("node", uint64(n.Ordinal), k, "the passages of version %d: %v", n.Vector, err)
-	} else if dim := c.state.Settings.Vector.Dimension; dim != 0 && len(p.Vectors[0]) != dim {
+		c.found("node", uint64(n.Ordinal), k, "the passages of version %d: %v", number, err)
+	} else if dim := c.dimension(generation); dim != 0 && len(p.Vectors[0]) != dim {
 		c.found("node", uint64(n.Ordinal), k, "its passages have %d numbers in a space of dimension %d", len(p.Vectors[0]), dim)
 	}
 	return nil

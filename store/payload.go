@@ -19,6 +19,8 @@ type Payload struct {
 	Head   []byte
 	Vector []byte
 	Made   []byte
+	// Generation of models that the vector is of: see turn.go.
+	Generation uint32
 
 	madeDigest []byte
 	sealed     *seal

@@ -37,6 +37,9 @@ const (
 	LinksMoved     RecordKind = 15
 	MergeUndone    RecordKind = 16
 	PassagesPut    RecordKind = 20 // the vectors of its passages, after VectorPut; see passages.go
+	// A space goes over to another model: see turn.go.
+	VectorMade    RecordKind = 21 // as VectorPut, of a generation of models
+	VectorsTurned RecordKind = 22 // nodes have the vectors of the generation in force, and no other
 )
 
 // Record is one entry of a journal. Exactly one of the pointers that its kind
@@ -67,6 +70,7 @@ type Record struct {
 	Moved    *LinksChange `cbor:"17,keyasint,omitempty"` // LinksMoved
 	MergeEnd *MergeEnd    `cbor:"18,keyasint,omitempty"` // MergeUndone
 	Passages *PassagesOf  `cbor:"20,keyasint,omitempty"` // PassagesPut
+	Turn     *Turn        `cbor:"21,keyasint,omitempty"` // VectorsTurned
 }
 
 // Node is the state of a memory, concept or entity.
@@ -85,6 +89,8 @@ type Node struct {
 	Name       []byte         `cbor:"11,keyasint,omitempty"` // of an entity: digest of type and name
 	Into       memory.Ordinal `cbor:"13,keyasint,omitempty"` // the entity that this one has become part of; 0: it stands for itself
 	Passages   []byte         `cbor:"20,keyasint,omitempty"` // digest of the passages' vectors, which lie under the version of the vector; none: there are none
+	Generation uint32         `cbor:"21,keyasint,omitempty"` // of models that the vector is of: see turn.go
+	Next       *NextVector    `cbor:"22,keyasint,omitempty"` // by the model that the space goes over to
 }
 
 // Setting is a named value; an empty one is removed.
@@ -102,6 +108,13 @@ type VectorOf struct {
 	Version uint32         `cbor:"3,keyasint"`
 	Model   string         `cbor:"4,keyasint"`
 	Digest  []byte         `cbor:"5,keyasint"` // SHA-256 of the vector's bytes
+
+	// Of VectorMade alone.
+	Number     uint32 `cbor:"6,keyasint,omitempty"` // under which it lies
+	Generation uint32 `cbor:"7,keyasint,omitempty"`
+	Next       bool   `cbor:"8,keyasint,omitempty"`  // it is of the model to come
+	Content    []byte `cbor:"9,keyasint,omitempty"`  // see NextVector.Content
+	Passages   []byte `cbor:"10,keyasint,omitempty"` // digest of its passages, which lie under the same number; none: it has none
 }
 
 // NodesChange says what happens to a list of nodes.
@@ -144,6 +157,12 @@ type SpaceState struct {
 	Settings memory.Settings  `cbor:"3,keyasint"`
 	Created  time.Time        `cbor:"4,keyasint"`
 	Version  uint32           `cbor:"5,keyasint"` // of the settings, from 1
+
+	// Generation says which of a node's vectors are those of the model in Settings.
+	Generation uint32     `cbor:"10,keyasint,omitempty"`
+	Next       *NextModel `cbor:"11,keyasint,omitempty"` // the model that the space goes over to
+	Turning    bool       `cbor:"12,keyasint,omitempty"` // nodes may still have vectors of another generation
+	TurnJob    string     `cbor:"13,keyasint,omitempty"` // the job that takes it there
 }
 
 // Answer is what a write with an idempotency key was answered.

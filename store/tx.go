@@ -117,7 +117,7 @@ func (t *Tx) Revise(old *Node, p Payload, vector uint32, model string, name []by
 	}
 	t.putPayload(n, p, model)
 	if vector != 0 {
-		n.Vector, n.Model, n.Made, n.Passages = vector, model, old.Made, old.Passages
+		n.Vector, n.Model, n.Made, n.Passages, n.Generation = vector, model, old.Made, old.Passages, old.Generation
 	}
 	return n, t.add(&Record{Kind: NodeRevised, Node: n}, attachment)
 }
@@ -125,13 +125,13 @@ func (t *Tx) Revise(old *Node, p Payload, vector uint32, model string, name []by
 func (t *Tx) putPayload(n *Node, p Payload, model string) {
 	t.layer.set(headKey(t.space, n.Ordinal, n.Version), p.Head)
 	t.bytes += len(p.Head) + len(p.Vector) + len(p.Made)
+	vector, made := p.Vector, []byte(nil)
 	if len(p.Made) > 0 {
-		t.layer.set(vectorKey(t.space, n.Ordinal, n.Version), p.Made)
-		n.Vector, n.Model, n.Made = n.Version, model, p.madeDigest
+		vector, made = p.Made, p.madeDigest
 	}
-	if len(p.Vector) > 0 {
-		t.layer.set(vectorKey(t.space, n.Ordinal, n.Version), p.Vector)
-		n.Vector, n.Model = n.Version, model
+	if len(vector) > 0 {
+		n.Vector, n.Generation, n.Model, n.Made = vectorNumber(p.Generation, n.Version), p.Generation, model, made
+		t.layer.set(vectorKey(t.space, n.Ordinal, n.Vector), vector)
 	}
 }
 
@@ -365,7 +365,7 @@ func (t *Tx) PutVector(n *Node, vector []byte, model string, attachment any) err
 	digest := sha256.Sum256(vector)
 	t.layer.set(vectorKey(t.space, n.Ordinal, n.Version), vector)
 	t.bytes += len(vector)
-	return t.add(&Record{Kind: VectorPut, Vector: &VectorOf{n.Ordinal, n.ID, n.Version, model, digest[:]}}, attachment)
+	return t.add(&Record{Kind: VectorPut, Vector: &VectorOf{Ordinal: n.Ordinal, ID: n.ID, Version: n.Version, Model: model, Digest: digest[:]}}, attachment)
 }
 
 func (t *Tx) erased(wiped memory.LSN) error {

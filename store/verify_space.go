@@ -397,19 +397,22 @@ func (c *check) payload(n *Node, k []byte) error {
 	c.heads[version{n.Ordinal, n.Version}] = true
 	p := Payload{Head: head}
 	if n.Vector != 0 {
-		c.vectors[version{n.Ordinal, n.Vector}] = true
-		if p.Vector, _, err = c.v.d.get(vectorKey(c.space, n.Ordinal, n.Vector)); err != nil {
+		if p.Vector, err = c.vector(n, k, n.Vector, n.Generation, n.Made); err != nil {
 			return c.note(k, err)
 		}
-		c.vector(n, k, p.Vector)
-		if err := c.passagesOf(n, k); err != nil {
+		if err := c.passagesOf(n, k, n.Vector, n.Generation, n.Passages); err != nil {
+			return err
+		}
+	}
+	if x := n.Next; x != nil {
+		if _, err := c.vector(n, k, x.Vector, x.Generation, x.Made); err != nil {
+			return c.note(k, err)
+		}
+		if err := c.passagesOf(n, k, x.Vector, x.Generation, x.Passages); err != nil {
 			return err
 		}
 	}
 	if len(n.Made) > 0 { // a model made the vector: the content is the head alone
-		if sum := sha256.Sum256(p.Vector); !bytes.Equal(sum[:], n.Made) {
-			c.found("node", uint64(n.Ordinal), k, "the vector of version %d does not match its digest", n.Vector)
-		}
 		p.Vector = nil
 	}
 	c.r.Payloads++
@@ -421,13 +424,35 @@ func (c *check) payload(n *Node, k []byte) error {
 	return nil
 }
 
-func (c *check) vector(n *Node, k, b []byte) {
-	dim := c.state.Settings.Vector.Dimension
+// vector checks a vector of a node, of a generation, against its digest when a model
+// made it.
+func (c *check) vector(n *Node, k []byte, number, generation uint32, made []byte) ([]byte, error) {
+	c.vectors[version{n.Ordinal, number}] = true
+	b, _, err := c.v.d.get(vectorKey(c.space, n.Ordinal, number))
+	if err != nil {
+		return nil, err
+	}
+	dim := c.dimension(generation)
 	if len(b) == 0 {
-		c.found("node", uint64(n.Ordinal), k, "the vector of version %d is missing", n.Vector)
+		c.found("node", uint64(n.Ordinal), k, "the vector of version %d is missing", number)
 	} else if len(b)%4 != 0 || dim != 0 && len(b) != 4*dim {
 		c.found("node", uint64(n.Ordinal), k, "its vector has %d bytes in a space of dimension %d", len(b), dim)
 	}
+	if sum := sha256.Sum256(b); len(made) > 0 && !bytes.Equal(sum[:], made) {
+		c.found("node", uint64(n.Ordinal), k, "the vector of version %d does not match its digest", number)
+	}
+	return b, nil
+}
+
+// dimension is that of the vectors of a generation; 0 when it is not known any more.
+func (c *check) dimension(generation uint32) int {
+	switch next := c.state.Next; {
+	case generation == c.state.Generation:
+		return c.state.Settings.Vector.Dimension
+	case next != nil && generation == next.Generation:
+		return next.Dimension
+	}
+	return 0
 }
 
 // history checks the payloads of the versions that ended above the horizon.

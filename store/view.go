@@ -309,6 +309,7 @@ func parseRecord(space memory.SpaceID, k, b []byte) (*Record, error) {
 // complete says whether a record has the part that its kind needs, and no other.
 func (r *Record) complete() error {
 	node, nodes, link, space := false, false, false, false
+	turn := r.Kind == VectorsTurned
 	merge, moved, mergeEnd := r.Kind == EntitiesMerged, r.Kind == LinksMoved, r.Kind == MergeUndone
 	switch r.Kind {
 	case NodeCreated, NodeRevised:
@@ -321,7 +322,7 @@ func (r *Record) complete() error {
 		space = true
 	}
 	if node != (r.Node != nil) || nodes != (r.Nodes != nil) || link != (r.Link != nil) || space != (r.Space != nil) ||
-		merge != (r.Merge != nil) || moved != (r.Moved != nil) || mergeEnd != (r.MergeEnd != nil) {
+		merge != (r.Merge != nil) || moved != (r.Moved != nil) || mergeEnd != (r.MergeEnd != nil) || turn != (r.Turn != nil) || r.Kind == VectorMade && r.Vector == nil {
 		return fmt.Errorf("its parts are not those of kind %d", r.Kind)
 	}
 	return nil
