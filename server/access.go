@@ -49,7 +49,7 @@ var needs = map[string]need{
 
 	"put_space": needAdmin, "update_space": needAdmin, "delete_space": needAdmin, "create_key": needAdmin, "list_keys": needAdmin,
 	"rotate_key": needAdmin, "revoke_key": needAdmin, "list_acts": needAdmin,
-	"list_models": needAdmin, "get_model": needAdmin, "add_model": needAdmin, "upload_model": needAdmin, "delete_model": needAdmin, "embed_texts": needAdmin, "metrics": needRead, "profile": needAdmin, "check_recall": needAdmin,
+	"list_models": needAdmin, "get_model": needAdmin, "add_model": needAdmin, "upload_model": needAdmin, "delete_model": needAdmin, "embed_texts": needAdmin, "reembed_space": needAdmin, "metrics": needRead, "profile": needAdmin, "check_recall": needAdmin,
 }
 
 func needOf(verb string) need {

@@ -104,7 +104,7 @@ var needed = map[string]string{
 	"PutEntity": "write", "UpdateEntity": "write", "DeleteEntity": "write", "MergeEntities": "write", "UnmergeEntities": "write", "Relink": "write", "CreateLink": "write", "CreateLinks": "write",
 	"UpdateLink": "write", "DeleteLink": "write", "Consolidate": "write", "RevertPlan": "write", "CancelJob": "write",
 	"PutSpace": "admin", "UpdateSpace": "admin", "DeleteSpace": "admin", "CreateKey": "admin", "ListKeys": "admin", "RotateKey": "admin", "RevokeKey": "admin", "ListActs": "admin",
-	"ListModels": "admin", "GetModel": "admin", "AddModel": "admin", "DeleteModel": "admin", "EmbedTexts": "admin",
+	"ListModels": "admin", "GetModel": "admin", "AddModel": "admin", "DeleteModel": "admin", "EmbedTexts": "admin", "ReembedSpace": "admin",
 }
 
 // has is what each key may do; a key whose name ends in " a" sees that space alone.

@@ -385,6 +385,9 @@ func spacePB(i *engram.SpaceInfo) *engramv1.Space {
 	if !i.Created.IsZero() {
 		out.CreatedAt = timestamppb.New(i.Created)
 	}
+	if r := i.Reembed; r != nil {
+		out.Reembed = reembedPB(r)
+	}
 	for _, x := range i.Indexes {
 		out.Indexes[x.Name] = &engramv1.IndexState{Lsn: uint64(x.LSN), Tail: uint64(x.Tail), Bytes: uint64(x.Bytes)}
 	}

@@ -330,6 +330,8 @@ var scenario = []step{
 	{"GetModel", `{"name":"far"}`, "", nil},
 	{"EmbedTexts", `{"name":"none","texts":["x"]}`, "model_not_found", nil},
 	{"EmbedTexts", `{"name":"far"}`, "batch_empty", nil},
+	{"ReembedSpace", `{"space":"nowhere","model":"far"}`, "space_not_found", nil},
+	{"ReembedSpace", `{"space":"s","model":"none"}`, "model_not_found", nil},
 	{"DeleteModel", `{"name":"far"}`, "", nil},
 	{"DeleteModel", `{"name":"far"}`, "model_not_found", nil},
 

@@ -76,7 +76,7 @@ func (s *Service) endpoints() map[protoreflect.Name]endpoint {
 		"ListActs": unary(s.ListActs),
 
 		"ListModels": unary(s.ListModels), "GetModel": unary(s.GetModel), "AddModel": unary(s.AddModel), "DeleteModel": unary(s.DeleteModel),
-		"EmbedTexts": unary(s.EmbedTexts),
+		"EmbedTexts": unary(s.EmbedTexts), "ReembedSpace": unary(s.ReembedSpace),
 
 		"ListEvents": unary(s.ListEvents),
 		"GetJob":     unary(s.GetJob), "CancelJob": unary(s.CancelJob), "GetVersion": unary(s.GetVersion),

@@ -146,6 +146,32 @@ func modelPB(i *engram.ModelInfo) *engramv1.Model {
 	return m
 }
 
+// ReembedSpace moves a space to another model.
+func (s *Service) ReembedSpace(ctx context.Context, r *engramv1.ReembedSpaceRequest) (*engramv1.ReembedSpaceResponse, error) {
+	sp, c, err := s.open(ctx, "reembed_space", r.GetSpace())
+	if err != nil {
+		return nil, err
+	}
+	job, err := sp.Reembed(c.acting(ctx), r.GetModel())
+	if err != nil {
+		return nil, err
+	}
+	c.Status = statusAccepted
+	s.jobs.add(job.ID, r.GetSpace())
+	return &engramv1.ReembedSpaceResponse{Job: job.ID}, nil
+}
+
+func reembedPB(r *engram.Reembedding) *engramv1.Reembedding {
+	out := &engramv1.Reembedding{Model: r.Model, Dimension: int32(r.Dimension), StartedAt: timePB(r.Since), State: "embedding", Done: uint64(r.Done), Total: uint64(r.Total), Job: r.Job}
+	if r.Settling {
+		out.State = "settling"
+	}
+	if r.Err != nil {
+		out.Error = r.Err.Error()
+	}
+	return out
+}
+
 // UploadModel stores a local model for callers in the same process: r gives its
 // file, as the body of PUT /v1/models/{name} does.
 func (s *Service) UploadModel(ctx context.Context, name string, r io.Reader) (*engramv1.Model, error) {

@@ -15,6 +15,20 @@ import (
 // is one of every command and a line for every setting.
 func TestGuide(t *testing.T) {
 	guide := read(t, "../../docs/guide/cli.md")
+	runGuide(t, guide)
+	eachCommand(newRoot(), func(c *cobra.Command) {
+		if !c.HasSubCommands() && !regexp.MustCompile("(?m)^"+c.CommandPath()+"\\b").MatchString(guide) {
+			t.Errorf("the guide has no example of %s", c.CommandPath())
+		}
+	})
+}
+
+// TestModelsGuide runs the examples of the page about models.
+func TestModelsGuide(t *testing.T) { runGuide(t, read(t, "../../docs/guide/models.md")) }
+
+// runGuide runs the examples of a page against a server of its own.
+func runGuide(t *testing.T, guide string) {
+	t.Helper()
 	dir := t.TempDir()
 	p, err := start(dir, os.Environ(), readyLine, "serve", "--data", "db", "--listen", "127.0.0.1:0")
 	if err != nil {
@@ -30,11 +44,6 @@ func TestGuide(t *testing.T) {
 			t.Errorf("%s%v\n%s", block[1], err, out)
 		}
 	}
-	eachCommand(newRoot(), func(c *cobra.Command) {
-		if !c.HasSubCommands() && !regexp.MustCompile("(?m)^"+c.CommandPath()+"\\b").MatchString(guide) {
-			t.Errorf("the guide has no example of %s", c.CommandPath())
-		}
-	})
 }
 
 func TestEverySettingIsDocumented(t *testing.T) {

@@ -18,7 +18,7 @@ func spaceCommand() *cobra.Command {
 		Use:   "space",
 		Short: "Create, list, show and delete spaces, and their rules for links",
 		Long:  "A space is a boundary: memories, links and recall never cross it.",
-	}, spaceCreateCommand(), spaceListCommand(), spaceShowCommand(), spaceCheckRecallCommand(), spaceRulesCommand(), spaceRelinkCommand(), spaceDeleteCommand())
+	}, spaceCreateCommand(), spaceListCommand(), spaceShowCommand(), spaceCheckRecallCommand(), spaceRulesCommand(), spaceRelinkCommand(), spaceReembedCommand(), spaceDeleteCommand())
 }
 
 func spaceCreateCommand() *cobra.Command {
@@ -116,6 +116,9 @@ func printSpace(s *session, sp *engramv1.Space) error {
 		vectors = fmt.Sprintf("%d numbers, %s %s", v.GetDimension(), v.GetMetric(), v.GetModel())
 	}
 	t.add("vectors", vectors)
+	if r := sp.GetReembed(); r != nil {
+		t.add("reembed", reembedLine(r))
+	}
 	t.add("language", set.GetLanguage())
 	t.add("durability", set.GetDurability())
 	t.add("horizon", set.GetHorizon().AsDuration().String())

@@ -35,7 +35,7 @@ var File_engram_v1_engram_proto protoreflect.FileDescriptor
 
 const file_engram_v1_engram_proto_rawDesc = "" +
 	"\n" +
-	"\x16engram/v1/engram.proto\x12\tengram.v1\x1a\x15engram/v1/event.proto\x1a\x15engram/v1/graph.proto\x1a\x13engram/v1/key.proto\x1a\x16engram/v1/memory.proto\x1a\x15engram/v1/model.proto\x1a\x16engram/v1/recall.proto\x1a\x15engram/v1/space.proto\x1a\x1cgoogle/api/annotations.proto2\x871\n" +
+	"\x16engram/v1/engram.proto\x12\tengram.v1\x1a\x15engram/v1/event.proto\x1a\x15engram/v1/graph.proto\x1a\x13engram/v1/key.proto\x1a\x16engram/v1/memory.proto\x1a\x15engram/v1/model.proto\x1a\x16engram/v1/recall.proto\x1a\x15engram/v1/space.proto\x1a\x1cgoogle/api/annotations.proto2\xff1\n" +
 	"\rEngramService\x12W\n" +
 	"\bPutSpace\x12\x1a.engram.v1.PutSpaceRequest\x1a\x10.engram.v1.Space\"\x1d\x82\xd3\xe4\x93\x02\x17:\x01*\x1a\x12/v1/spaces/{space}\x12T\n" +
 	"\bGetSpace\x12\x1a.engram.v1.GetSpaceRequest\x1a\x10.engram.v1.Space\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/spaces/{space}\x12]\n" +
@@ -98,7 +98,8 @@ const file_engram_v1_engram_proto_rawDesc = "" +
 	"\tRotateKey\x12\x1b.engram.v1.RotateKeyRequest\x1a\x1c.engram.v1.RotateKeyResponse\"\x1f\x82\xd3\xe4\x93\x02\x19:\x01*\"\x14/v1/keys/{id}/rotate\x12]\n" +
 	"\tRevokeKey\x12\x1b.engram.v1.RevokeKeyRequest\x1a\x1c.engram.v1.RevokeKeyResponse\"\x15\x82\xd3\xe4\x93\x02\x0f*\r/v1/keys/{id}\x12U\n" +
 	"\bListActs\x12\x1a.engram.v1.ListActsRequest\x1a\x1b.engram.v1.ListActsResponse\"\x10\x82\xd3\xe4\x93\x02\n" +
-	"\x12\b/v1/acts\x12]\n" +
+	"\x12\b/v1/acts\x12v\n" +
+	"\fReembedSpace\x12\x1e.engram.v1.ReembedSpaceRequest\x1a\x1f.engram.v1.ReembedSpaceResponse\"%\x82\xd3\xe4\x93\x02\x1f:\x01*\"\x1a/v1/spaces/{space}/reembed\x12]\n" +
 	"\n" +
 	"ListModels\x12\x1c.engram.v1.ListModelsRequest\x1a\x1d.engram.v1.ListModelsResponse\"\x12\x82\xd3\xe4\x93\x02\f\x12\n" +
 	"/v1/models\x12S\n" +
@@ -165,63 +166,65 @@ var file_engram_v1_engram_proto_goTypes = []any{
 	(*RotateKeyRequest)(nil),        // 48: engram.v1.RotateKeyRequest
 	(*RevokeKeyRequest)(nil),        // 49: engram.v1.RevokeKeyRequest
 	(*ListActsRequest)(nil),         // 50: engram.v1.ListActsRequest
-	(*ListModelsRequest)(nil),       // 51: engram.v1.ListModelsRequest
-	(*GetModelRequest)(nil),         // 52: engram.v1.GetModelRequest
-	(*AddModelRequest)(nil),         // 53: engram.v1.AddModelRequest
-	(*DeleteModelRequest)(nil),      // 54: engram.v1.DeleteModelRequest
-	(*EmbedTextsRequest)(nil),       // 55: engram.v1.EmbedTextsRequest
-	(*GetVersionRequest)(nil),       // 56: engram.v1.GetVersionRequest
-	(*SubscribeRequest)(nil),        // 57: engram.v1.SubscribeRequest
-	(*Space)(nil),                   // 58: engram.v1.Space
-	(*ListSpacesResponse)(nil),      // 59: engram.v1.ListSpacesResponse
-	(*DeleteSpaceResponse)(nil),     // 60: engram.v1.DeleteSpaceResponse
-	(*RememberResponse)(nil),        // 61: engram.v1.RememberResponse
-	(*RememberBatchResponse)(nil),   // 62: engram.v1.RememberBatchResponse
-	(*Memory)(nil),                  // 63: engram.v1.Memory
-	(*GetMemoriesResponse)(nil),     // 64: engram.v1.GetMemoriesResponse
-	(*ListMemoriesResponse)(nil),    // 65: engram.v1.ListMemoriesResponse
-	(*DeleteMemoryResponse)(nil),    // 66: engram.v1.DeleteMemoryResponse
-	(*ForgetResponse)(nil),          // 67: engram.v1.ForgetResponse
-	(*RestoreResponse)(nil),         // 68: engram.v1.RestoreResponse
-	(*RecallResponse)(nil),          // 69: engram.v1.RecallResponse
-	(*CheckRecallResponse)(nil),     // 70: engram.v1.CheckRecallResponse
-	(*FeedbackResponse)(nil),        // 71: engram.v1.FeedbackResponse
-	(*PutEntityResponse)(nil),       // 72: engram.v1.PutEntityResponse
-	(*Entity)(nil),                  // 73: engram.v1.Entity
-	(*ListEntitiesResponse)(nil),    // 74: engram.v1.ListEntitiesResponse
-	(*DeleteEntityResponse)(nil),    // 75: engram.v1.DeleteEntityResponse
-	(*MergeEntitiesResponse)(nil),   // 76: engram.v1.MergeEntitiesResponse
-	(*UnmergeEntitiesResponse)(nil), // 77: engram.v1.UnmergeEntitiesResponse
-	(*CreateLinkResponse)(nil),      // 78: engram.v1.CreateLinkResponse
-	(*CreateLinksResponse)(nil),     // 79: engram.v1.CreateLinksResponse
-	(*Link)(nil),                    // 80: engram.v1.Link
-	(*DeleteLinkResponse)(nil),      // 81: engram.v1.DeleteLinkResponse
-	(*ListMemoryLinksResponse)(nil), // 82: engram.v1.ListMemoryLinksResponse
-	(*ListEntityLinksResponse)(nil), // 83: engram.v1.ListEntityLinksResponse
-	(*SpreadResponse)(nil),          // 84: engram.v1.SpreadResponse
-	(*RecogniseResponse)(nil),       // 85: engram.v1.RecogniseResponse
-	(*CompleteResponse)(nil),        // 86: engram.v1.CompleteResponse
-	(*MatchResponse)(nil),           // 87: engram.v1.MatchResponse
-	(*QueryResponse)(nil),           // 88: engram.v1.QueryResponse
-	(*ConsolidateResponse)(nil),     // 89: engram.v1.ConsolidateResponse
-	(*ListConceptsResponse)(nil),    // 90: engram.v1.ListConceptsResponse
-	(*Concept)(nil),                 // 91: engram.v1.Concept
-	(*ListPlansResponse)(nil),       // 92: engram.v1.ListPlansResponse
-	(*RevertPlanResponse)(nil),      // 93: engram.v1.RevertPlanResponse
-	(*RelinkResponse)(nil),          // 94: engram.v1.RelinkResponse
-	(*ListEventsResponse)(nil),      // 95: engram.v1.ListEventsResponse
-	(*Job)(nil),                     // 96: engram.v1.Job
-	(*CreateKeyResponse)(nil),       // 97: engram.v1.CreateKeyResponse
-	(*ListKeysResponse)(nil),        // 98: engram.v1.ListKeysResponse
-	(*RotateKeyResponse)(nil),       // 99: engram.v1.RotateKeyResponse
-	(*RevokeKeyResponse)(nil),       // 100: engram.v1.RevokeKeyResponse
-	(*ListActsResponse)(nil),        // 101: engram.v1.ListActsResponse
-	(*ListModelsResponse)(nil),      // 102: engram.v1.ListModelsResponse
-	(*Model)(nil),                   // 103: engram.v1.Model
-	(*DeleteModelResponse)(nil),     // 104: engram.v1.DeleteModelResponse
-	(*EmbedTextsResponse)(nil),      // 105: engram.v1.EmbedTextsResponse
-	(*GetVersionResponse)(nil),      // 106: engram.v1.GetVersionResponse
-	(*Event)(nil),                   // 107: engram.v1.Event
+	(*ReembedSpaceRequest)(nil),     // 51: engram.v1.ReembedSpaceRequest
+	(*ListModelsRequest)(nil),       // 52: engram.v1.ListModelsRequest
+	(*GetModelRequest)(nil),         // 53: engram.v1.GetModelRequest
+	(*AddModelRequest)(nil),         // 54: engram.v1.AddModelRequest
+	(*DeleteModelRequest)(nil),      // 55: engram.v1.DeleteModelRequest
+	(*EmbedTextsRequest)(nil),       // 56: engram.v1.EmbedTextsRequest
+	(*GetVersionRequest)(nil),       // 57: engram.v1.GetVersionRequest
+	(*SubscribeRequest)(nil),        // 58: engram.v1.SubscribeRequest
+	(*Space)(nil),                   // 59: engram.v1.Space
+	(*ListSpacesResponse)(nil),      // 60: engram.v1.ListSpacesResponse
+	(*DeleteSpaceResponse)(nil),     // 61: engram.v1.DeleteSpaceResponse
+	(*RememberResponse)(nil),        // 62: engram.v1.RememberResponse
+	(*RememberBatchResponse)(nil),   // 63: engram.v1.RememberBatchResponse
+	(*Memory)(nil),                  // 64: engram.v1.Memory
+	(*GetMemoriesResponse)(nil),     // 65: engram.v1.GetMemoriesResponse
+	(*ListMemoriesResponse)(nil),    // 66: engram.v1.ListMemoriesResponse
+	(*DeleteMemoryResponse)(nil),    // 67: engram.v1.DeleteMemoryResponse
+	(*ForgetResponse)(nil),          // 68: engram.v1.ForgetResponse
+	(*RestoreResponse)(nil),         // 69: engram.v1.RestoreResponse
+	(*RecallResponse)(nil),          // 70: engram.v1.RecallResponse
+	(*CheckRecallResponse)(nil),     // 71: engram.v1.CheckRecallResponse
+	(*FeedbackResponse)(nil),        // 72: engram.v1.FeedbackResponse
+	(*PutEntityResponse)(nil),       // 73: engram.v1.PutEntityResponse
+	(*Entity)(nil),                  // 74: engram.v1.Entity
+	(*ListEntitiesResponse)(nil),    // 75: engram.v1.ListEntitiesResponse
+	(*DeleteEntityResponse)(nil),    // 76: engram.v1.DeleteEntityResponse
+	(*MergeEntitiesResponse)(nil),   // 77: engram.v1.MergeEntitiesResponse
+	(*UnmergeEntitiesResponse)(nil), // 78: engram.v1.UnmergeEntitiesResponse
+	(*CreateLinkResponse)(nil),      // 79: engram.v1.CreateLinkResponse
+	(*CreateLinksResponse)(nil),     // 80: engram.v1.CreateLinksResponse
+	(*Link)(nil),                    // 81: engram.v1.Link
+	(*DeleteLinkResponse)(nil),      // 82: engram.v1.DeleteLinkResponse
+	(*ListMemoryLinksResponse)(nil), // 83: engram.v1.ListMemoryLinksResponse
+	(*ListEntityLinksResponse)(nil), // 84: engram.v1.ListEntityLinksResponse
+	(*SpreadResponse)(nil),          // 85: engram.v1.SpreadResponse
+	(*RecogniseResponse)(nil),       // 86: engram.v1.RecogniseResponse
+	(*CompleteResponse)(nil),        // 87: engram.v1.CompleteResponse
+	(*MatchResponse)(nil),           // 88: engram.v1.MatchResponse
+	(*QueryResponse)(nil),           // 89: engram.v1.QueryResponse
+	(*ConsolidateResponse)(nil),     // 90: engram.v1.ConsolidateResponse
+	(*ListConceptsResponse)(nil),    // 91: engram.v1.ListConceptsResponse
+	(*Concept)(nil),                 // 92: engram.v1.Concept
+	(*ListPlansResponse)(nil),       // 93: engram.v1.ListPlansResponse
+	(*RevertPlanResponse)(nil),      // 94: engram.v1.RevertPlanResponse
+	(*RelinkResponse)(nil),          // 95: engram.v1.RelinkResponse
+	(*ListEventsResponse)(nil),      // 96: engram.v1.ListEventsResponse
+	(*Job)(nil),                     // 97: engram.v1.Job
+	(*CreateKeyResponse)(nil),       // 98: engram.v1.CreateKeyResponse
+	(*ListKeysResponse)(nil),        // 99: engram.v1.ListKeysResponse
+	(*RotateKeyResponse)(nil),       // 100: engram.v1.RotateKeyResponse
+	(*RevokeKeyResponse)(nil),       // 101: engram.v1.RevokeKeyResponse
+	(*ListActsResponse)(nil),        // 102: engram.v1.ListActsResponse
+	(*ReembedSpaceResponse)(nil),    // 103: engram.v1.ReembedSpaceResponse
+	(*ListModelsResponse)(nil),      // 104: engram.v1.ListModelsResponse
+	(*Model)(nil),                   // 105: engram.v1.Model
+	(*DeleteModelResponse)(nil),     // 106: engram.v1.DeleteModelResponse
+	(*EmbedTextsResponse)(nil),      // 107: engram.v1.EmbedTextsResponse
+	(*GetVersionResponse)(nil),      // 108: engram.v1.GetVersionResponse
+	(*Event)(nil),                   // 109: engram.v1.Event
 }
 var file_engram_v1_engram_proto_depIdxs = []int32{
 	0,   // 0: engram.v1.EngramService.PutSpace:input_type -> engram.v1.PutSpaceRequest
@@ -275,73 +278,75 @@ var file_engram_v1_engram_proto_depIdxs = []int32{
 	48,  // 48: engram.v1.EngramService.RotateKey:input_type -> engram.v1.RotateKeyRequest
 	49,  // 49: engram.v1.EngramService.RevokeKey:input_type -> engram.v1.RevokeKeyRequest
 	50,  // 50: engram.v1.EngramService.ListActs:input_type -> engram.v1.ListActsRequest
-	51,  // 51: engram.v1.EngramService.ListModels:input_type -> engram.v1.ListModelsRequest
-	52,  // 52: engram.v1.EngramService.GetModel:input_type -> engram.v1.GetModelRequest
-	53,  // 53: engram.v1.EngramService.AddModel:input_type -> engram.v1.AddModelRequest
-	54,  // 54: engram.v1.EngramService.DeleteModel:input_type -> engram.v1.DeleteModelRequest
-	55,  // 55: engram.v1.EngramService.EmbedTexts:input_type -> engram.v1.EmbedTextsRequest
-	56,  // 56: engram.v1.EngramService.GetVersion:input_type -> engram.v1.GetVersionRequest
-	57,  // 57: engram.v1.EventService.Subscribe:input_type -> engram.v1.SubscribeRequest
-	58,  // 58: engram.v1.EngramService.PutSpace:output_type -> engram.v1.Space
-	58,  // 59: engram.v1.EngramService.GetSpace:output_type -> engram.v1.Space
-	59,  // 60: engram.v1.EngramService.ListSpaces:output_type -> engram.v1.ListSpacesResponse
-	58,  // 61: engram.v1.EngramService.UpdateSpace:output_type -> engram.v1.Space
-	60,  // 62: engram.v1.EngramService.DeleteSpace:output_type -> engram.v1.DeleteSpaceResponse
-	61,  // 63: engram.v1.EngramService.Remember:output_type -> engram.v1.RememberResponse
-	62,  // 64: engram.v1.EngramService.RememberBatch:output_type -> engram.v1.RememberBatchResponse
-	63,  // 65: engram.v1.EngramService.GetMemory:output_type -> engram.v1.Memory
-	64,  // 66: engram.v1.EngramService.GetMemories:output_type -> engram.v1.GetMemoriesResponse
-	65,  // 67: engram.v1.EngramService.ListMemories:output_type -> engram.v1.ListMemoriesResponse
-	61,  // 68: engram.v1.EngramService.UpdateMemory:output_type -> engram.v1.RememberResponse
-	66,  // 69: engram.v1.EngramService.DeleteMemory:output_type -> engram.v1.DeleteMemoryResponse
-	67,  // 70: engram.v1.EngramService.Forget:output_type -> engram.v1.ForgetResponse
-	68,  // 71: engram.v1.EngramService.Restore:output_type -> engram.v1.RestoreResponse
-	69,  // 72: engram.v1.EngramService.Recall:output_type -> engram.v1.RecallResponse
-	69,  // 73: engram.v1.EngramService.ReplayRecall:output_type -> engram.v1.RecallResponse
-	70,  // 74: engram.v1.EngramService.CheckRecall:output_type -> engram.v1.CheckRecallResponse
-	71,  // 75: engram.v1.EngramService.Feedback:output_type -> engram.v1.FeedbackResponse
-	72,  // 76: engram.v1.EngramService.PutEntity:output_type -> engram.v1.PutEntityResponse
-	73,  // 77: engram.v1.EngramService.GetEntity:output_type -> engram.v1.Entity
-	74,  // 78: engram.v1.EngramService.ListEntities:output_type -> engram.v1.ListEntitiesResponse
-	72,  // 79: engram.v1.EngramService.UpdateEntity:output_type -> engram.v1.PutEntityResponse
-	75,  // 80: engram.v1.EngramService.DeleteEntity:output_type -> engram.v1.DeleteEntityResponse
-	76,  // 81: engram.v1.EngramService.MergeEntities:output_type -> engram.v1.MergeEntitiesResponse
-	77,  // 82: engram.v1.EngramService.UnmergeEntities:output_type -> engram.v1.UnmergeEntitiesResponse
-	78,  // 83: engram.v1.EngramService.CreateLink:output_type -> engram.v1.CreateLinkResponse
-	79,  // 84: engram.v1.EngramService.CreateLinks:output_type -> engram.v1.CreateLinksResponse
-	80,  // 85: engram.v1.EngramService.GetLink:output_type -> engram.v1.Link
-	78,  // 86: engram.v1.EngramService.UpdateLink:output_type -> engram.v1.CreateLinkResponse
-	81,  // 87: engram.v1.EngramService.DeleteLink:output_type -> engram.v1.DeleteLinkResponse
-	82,  // 88: engram.v1.EngramService.ListMemoryLinks:output_type -> engram.v1.ListMemoryLinksResponse
-	83,  // 89: engram.v1.EngramService.ListEntityLinks:output_type -> engram.v1.ListEntityLinksResponse
-	84,  // 90: engram.v1.EngramService.Spread:output_type -> engram.v1.SpreadResponse
-	85,  // 91: engram.v1.EngramService.Recognise:output_type -> engram.v1.RecogniseResponse
-	86,  // 92: engram.v1.EngramService.Complete:output_type -> engram.v1.CompleteResponse
-	87,  // 93: engram.v1.EngramService.Match:output_type -> engram.v1.MatchResponse
-	88,  // 94: engram.v1.EngramService.Query:output_type -> engram.v1.QueryResponse
-	89,  // 95: engram.v1.EngramService.Consolidate:output_type -> engram.v1.ConsolidateResponse
-	90,  // 96: engram.v1.EngramService.ListConcepts:output_type -> engram.v1.ListConceptsResponse
-	91,  // 97: engram.v1.EngramService.GetConcept:output_type -> engram.v1.Concept
-	92,  // 98: engram.v1.EngramService.ListPlans:output_type -> engram.v1.ListPlansResponse
-	93,  // 99: engram.v1.EngramService.RevertPlan:output_type -> engram.v1.RevertPlanResponse
-	94,  // 100: engram.v1.EngramService.Relink:output_type -> engram.v1.RelinkResponse
-	95,  // 101: engram.v1.EngramService.ListEvents:output_type -> engram.v1.ListEventsResponse
-	96,  // 102: engram.v1.EngramService.GetJob:output_type -> engram.v1.Job
-	96,  // 103: engram.v1.EngramService.CancelJob:output_type -> engram.v1.Job
-	97,  // 104: engram.v1.EngramService.CreateKey:output_type -> engram.v1.CreateKeyResponse
-	98,  // 105: engram.v1.EngramService.ListKeys:output_type -> engram.v1.ListKeysResponse
-	99,  // 106: engram.v1.EngramService.RotateKey:output_type -> engram.v1.RotateKeyResponse
-	100, // 107: engram.v1.EngramService.RevokeKey:output_type -> engram.v1.RevokeKeyResponse
-	101, // 108: engram.v1.EngramService.ListActs:output_type -> engram.v1.ListActsResponse
-	102, // 109: engram.v1.EngramService.ListModels:output_type -> engram.v1.ListModelsResponse
-	103, // 110: engram.v1.EngramService.GetModel:output_type -> engram.v1.Model
-	103, // 111: engram.v1.EngramService.AddModel:output_type -> engram.v1.Model
-	104, // 112: engram.v1.EngramService.DeleteModel:output_type -> engram.v1.DeleteModelResponse
-	105, // 113: engram.v1.EngramService.EmbedTexts:output_type -> engram.v1.EmbedTextsResponse
-	106, // 114: engram.v1.EngramService.GetVersion:output_type -> engram.v1.GetVersionResponse
-	107, // 115: engram.v1.EventService.Subscribe:output_type -> engram.v1.Event
-	58,  // [58:116] is the sub-list for method output_type
-	0,   // [0:58] is the sub-list for method input_type
+	51,  // 51: engram.v1.EngramService.ReembedSpace:input_type -> engram.v1.ReembedSpaceRequest
+	52,  // 52: engram.v1.EngramService.ListModels:input_type -> engram.v1.ListModelsRequest
+	53,  // 53: engram.v1.EngramService.GetModel:input_type -> engram.v1.GetModelRequest
+	54,  // 54: engram.v1.EngramService.AddModel:input_type -> engram.v1.AddModelRequest
+	55,  // 55: engram.v1.EngramService.DeleteModel:input_type -> engram.v1.DeleteModelRequest
+	56,  // 56: engram.v1.EngramService.EmbedTexts:input_type -> engram.v1.EmbedTextsRequest
+	57,  // 57: engram.v1.EngramService.GetVersion:input_type -> engram.v1.GetVersionRequest
+	58,  // 58: engram.v1.EventService.Subscribe:input_type -> engram.v1.SubscribeRequest
+	59,  // 59: engram.v1.EngramService.PutSpace:output_type -> engram.v1.Space
+	59,  // 60: engram.v1.EngramService.GetSpace:output_type -> engram.v1.Space
+	60,  // 61: engram.v1.EngramService.ListSpaces:output_type -> engram.v1.ListSpacesResponse
+	59,  // 62: engram.v1.EngramService.UpdateSpace:output_type -> engram.v1.Space
+	61,  // 63: engram.v1.EngramService.DeleteSpace:output_type -> engram.v1.DeleteSpaceResponse
+	62,  // 64: engram.v1.EngramService.Remember:output_type -> engram.v1.RememberResponse
+	63,  // 65: engram.v1.EngramService.RememberBatch:output_type -> engram.v1.RememberBatchResponse
+	64,  // 66: engram.v1.EngramService.GetMemory:output_type -> engram.v1.Memory
+	65,  // 67: engram.v1.EngramService.GetMemories:output_type -> engram.v1.GetMemoriesResponse
+	66,  // 68: engram.v1.EngramService.ListMemories:output_type -> engram.v1.ListMemoriesResponse
+	62,  // 69: engram.v1.EngramService.UpdateMemory:output_type -> engram.v1.RememberResponse
+	67,  // 70: engram.v1.EngramService.DeleteMemory:output_type -> engram.v1.DeleteMemoryResponse
+	68,  // 71: engram.v1.EngramService.Forget:output_type -> engram.v1.ForgetResponse
+	69,  // 72: engram.v1.EngramService.Restore:output_type -> engram.v1.RestoreResponse
+	70,  // 73: engram.v1.EngramService.Recall:output_type -> engram.v1.RecallResponse
+	70,  // 74: engram.v1.EngramService.ReplayRecall:output_type -> engram.v1.RecallResponse
+	71,  // 75: engram.v1.EngramService.CheckRecall:output_type -> engram.v1.CheckRecallResponse
+	72,  // 76: engram.v1.EngramService.Feedback:output_type -> engram.v1.FeedbackResponse
+	73,  // 77: engram.v1.EngramService.PutEntity:output_type -> engram.v1.PutEntityResponse
+	74,  // 78: engram.v1.EngramService.GetEntity:output_type -> engram.v1.Entity
+	75,  // 79: engram.v1.EngramService.ListEntities:output_type -> engram.v1.ListEntitiesResponse
+	73,  // 80: engram.v1.EngramService.UpdateEntity:output_type -> engram.v1.PutEntityResponse
+	76,  // 81: engram.v1.EngramService.DeleteEntity:output_type -> engram.v1.DeleteEntityResponse
+	77,  // 82: engram.v1.EngramService.MergeEntities:output_type -> engram.v1.MergeEntitiesResponse
+	78,  // 83: engram.v1.EngramService.UnmergeEntities:output_type -> engram.v1.UnmergeEntitiesResponse
+	79,  // 84: engram.v1.EngramService.CreateLink:output_type -> engram.v1.CreateLinkResponse
+	80,  // 85: engram.v1.EngramService.CreateLinks:output_type -> engram.v1.CreateLinksResponse
+	81,  // 86: engram.v1.EngramService.GetLink:output_type -> engram.v1.Link
+	79,  // 87: engram.v1.EngramService.UpdateLink:output_type -> engram.v1.CreateLinkResponse
+	82,  // 88: engram.v1.EngramService.DeleteLink:output_type -> engram.v1.DeleteLinkResponse
+	83,  // 89: engram.v1.EngramService.ListMemoryLinks:output_type -> engram.v1.ListMemoryLinksResponse
+	84,  // 90: engram.v1.EngramService.ListEntityLinks:output_type -> engram.v1.ListEntityLinksResponse
+	85,  // 91: engram.v1.EngramService.Spread:output_type -> engram.v1.SpreadResponse
+	86,  // 92: engram.v1.EngramService.Recognise:output_type -> engram.v1.RecogniseResponse
+	87,  // 93: engram.v1.EngramService.Complete:output_type -> engram.v1.CompleteResponse
+	88,  // 94: engram.v1.EngramService.Match:output_type -> engram.v1.MatchResponse
+	89,  // 95: engram.v1.EngramService.Query:output_type -> engram.v1.QueryResponse
+	90,  // 96: engram.v1.EngramService.Consolidate:output_type -> engram.v1.ConsolidateResponse
+	91,  // 97: engram.v1.EngramService.ListConcepts:output_type -> engram.v1.ListConceptsResponse
+	92,  // 98: engram.v1.EngramService.GetConcept:output_type -> engram.v1.Concept
+	93,  // 99: engram.v1.EngramService.ListPlans:output_type -> engram.v1.ListPlansResponse
+	94,  // 100: engram.v1.EngramService.RevertPlan:output_type -> engram.v1.RevertPlanResponse
+	95,  // 101: engram.v1.EngramService.Relink:output_type -> engram.v1.RelinkResponse
+	96,  // 102: engram.v1.EngramService.ListEvents:output_type -> engram.v1.ListEventsResponse
+	97,  // 103: engram.v1.EngramService.GetJob:output_type -> engram.v1.Job
+	97,  // 104: engram.v1.EngramService.CancelJob:output_type -> engram.v1.Job
+	98,  // 105: engram.v1.EngramService.CreateKey:output_type -> engram.v1.CreateKeyResponse
+	99,  // 106: engram.v1.EngramService.ListKeys:output_type -> engram.v1.ListKeysResponse
+	100, // 107: engram.v1.EngramService.RotateKey:output_type -> engram.v1.RotateKeyResponse
+	101, // 108: engram.v1.EngramService.RevokeKey:output_type -> engram.v1.RevokeKeyResponse
+	102, // 109: engram.v1.EngramService.ListActs:output_type -> engram.v1.ListActsResponse
+	103, // 110: engram.v1.EngramService.ReembedSpace:output_type -> engram.v1.ReembedSpaceResponse
+	104, // 111: engram.v1.EngramService.ListModels:output_type -> engram.v1.ListModelsResponse
+	105, // 112: engram.v1.EngramService.GetModel:output_type -> engram.v1.Model
+	105, // 113: engram.v1.EngramService.AddModel:output_type -> engram.v1.Model
+	106, // 114: engram.v1.EngramService.DeleteModel:output_type -> engram.v1.DeleteModelResponse
+	107, // 115: engram.v1.EngramService.EmbedTexts:output_type -> engram.v1.EmbedTextsResponse
+	108, // 116: engram.v1.EngramService.GetVersion:output_type -> engram.v1.GetVersionResponse
+	109, // 117: engram.v1.EventService.Subscribe:output_type -> engram.v1.Event
+	59,  // [59:118] is the sub-list for method output_type
+	0,   // [0:59] is the sub-list for method input_type
 	0,   // [0:0] is the sub-list for extension type_name
 	0,   // [0:0] is the sub-list for extension extendee
 	0,   // [0:0] is the sub-list for field type_name

@@ -868,6 +868,108 @@ func (x *EmbeddedText) GetVector() []float32 {
 	return nil
 }
 
+// Moves a space to another model.
+type ReembedSpaceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The space's name.
+	Space string `protobuf:"bytes,1,opt,name=space,proto3" json:"space,omitempty"`
+	// The model's name.
+	Model         string `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReembedSpaceRequest) Reset() {
+	*x = ReembedSpaceRequest{}
+	mi := &file_engram_v1_model_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReembedSpaceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReembedSpaceRequest) ProtoMessage() {}
+
+func (x *ReembedSpaceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engram_v1_model_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReembedSpaceRequest.ProtoReflect.Descriptor instead.
+func (*ReembedSpaceRequest) Descriptor() ([]byte, []int) {
+	return file_engram_v1_model_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ReembedSpaceRequest) GetSpace() string {
+	if x != nil {
+		return x.Space
+	}
+	return ""
+}
+
+func (x *ReembedSpaceRequest) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+// The job that moves it.
+type ReembedSpaceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Ask GET /v1/jobs/{id}; it goes on after a restart of the server, under another
+	// id, which the space has in reembed.
+	Job           string `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReembedSpaceResponse) Reset() {
+	*x = ReembedSpaceResponse{}
+	mi := &file_engram_v1_model_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReembedSpaceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReembedSpaceResponse) ProtoMessage() {}
+
+func (x *ReembedSpaceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_engram_v1_model_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReembedSpaceResponse.ProtoReflect.Descriptor instead.
+func (*ReembedSpaceResponse) Descriptor() ([]byte, []int) {
+	return file_engram_v1_model_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ReembedSpaceResponse) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
 var File_engram_v1_model_proto protoreflect.FileDescriptor
 
 const file_engram_v1_model_proto_rawDesc = "" +
@@ -936,7 +1038,12 @@ const file_engram_v1_model_proto_rawDesc = "" +
 	"\x12EmbedTextsResponse\x121\n" +
 	"\avectors\x18\x01 \x03(\v2\x17.engram.v1.EmbeddedTextR\avectors\"&\n" +
 	"\fEmbeddedText\x12\x16\n" +
-	"\x06vector\x18\x01 \x03(\x02R\x06vectorB5Z3github.com/engramdb/engram/proto/engram/v1;engramv1b\x06proto3"
+	"\x06vector\x18\x01 \x03(\x02R\x06vector\"A\n" +
+	"\x13ReembedSpaceRequest\x12\x14\n" +
+	"\x05space\x18\x01 \x01(\tR\x05space\x12\x14\n" +
+	"\x05model\x18\x02 \x01(\tR\x05model\"(\n" +
+	"\x14ReembedSpaceResponse\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\tR\x03jobB5Z3github.com/engramdb/engram/proto/engram/v1;engramv1b\x06proto3"
 
 var (
 	file_engram_v1_model_proto_rawDescOnce sync.Once
@@ -950,7 +1057,7 @@ func file_engram_v1_model_proto_rawDescGZIP() []byte {
 	return file_engram_v1_model_proto_rawDescData
 }
 
-var file_engram_v1_model_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_engram_v1_model_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_engram_v1_model_proto_goTypes = []any{
 	(*Model)(nil),                 // 0: engram.v1.Model
 	(*RemoteModel)(nil),           // 1: engram.v1.RemoteModel
@@ -964,16 +1071,18 @@ var file_engram_v1_model_proto_goTypes = []any{
 	(*EmbedTextsRequest)(nil),     // 9: engram.v1.EmbedTextsRequest
 	(*EmbedTextsResponse)(nil),    // 10: engram.v1.EmbedTextsResponse
 	(*EmbeddedText)(nil),          // 11: engram.v1.EmbeddedText
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 13: google.protobuf.Duration
+	(*ReembedSpaceRequest)(nil),   // 12: engram.v1.ReembedSpaceRequest
+	(*ReembedSpaceResponse)(nil),  // 13: engram.v1.ReembedSpaceResponse
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 15: google.protobuf.Duration
 }
 var file_engram_v1_model_proto_depIdxs = []int32{
-	12, // 0: engram.v1.Model.added_at:type_name -> google.protobuf.Timestamp
+	14, // 0: engram.v1.Model.added_at:type_name -> google.protobuf.Timestamp
 	1,  // 1: engram.v1.Model.remote:type_name -> engram.v1.RemoteModel
 	2,  // 2: engram.v1.Model.work:type_name -> engram.v1.ModelWork
-	13, // 3: engram.v1.RemoteModel.timeout:type_name -> google.protobuf.Duration
-	12, // 4: engram.v1.ModelWork.last_error_at:type_name -> google.protobuf.Timestamp
-	12, // 5: engram.v1.ModelWork.resting_until:type_name -> google.protobuf.Timestamp
+	15, // 3: engram.v1.RemoteModel.timeout:type_name -> google.protobuf.Duration
+	14, // 4: engram.v1.ModelWork.last_error_at:type_name -> google.protobuf.Timestamp
+	14, // 5: engram.v1.ModelWork.resting_until:type_name -> google.protobuf.Timestamp
 	0,  // 6: engram.v1.ListModelsResponse.models:type_name -> engram.v1.Model
 	1,  // 7: engram.v1.AddModelRequest.remote:type_name -> engram.v1.RemoteModel
 	11, // 8: engram.v1.EmbedTextsResponse.vectors:type_name -> engram.v1.EmbeddedText
@@ -995,7 +1104,7 @@ func file_engram_v1_model_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engram_v1_model_proto_rawDesc), len(file_engram_v1_model_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -365,7 +365,9 @@ type Space struct {
 	// When it was made.
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	// Records up to this LSN are no longer in the journal.
-	Horizon       uint64 `protobuf:"varint,8,opt,name=horizon,proto3" json:"horizon,omitempty"`
+	Horizon uint64 `protobuf:"varint,8,opt,name=horizon,proto3" json:"horizon,omitempty"`
+	// How far it is on its way to another model; left out when it stays with its own.
+	Reembed       *Reembedding `protobuf:"bytes,20,opt,name=reembed,proto3" json:"reembed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -456,6 +458,123 @@ func (x *Space) GetHorizon() uint64 {
 	return 0
 }
 
+func (x *Space) GetReembed() *Reembedding {
+	if x != nil {
+		return x.Reembed
+	}
+	return nil
+}
+
+// How far a space is on its way to another model.
+type Reembedding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The model to come, or in force already while settling.
+	Model string `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	// How many numbers its vectors have.
+	Dimension int32 `protobuf:"varint,2,opt,name=dimension,proto3" json:"dimension,omitempty"`
+	// When it began.
+	StartedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	// embedding: texts get their vectors; settling: the model is in force, and the
+	// vectors of the one before go.
+	State string `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
+	// How many memories have their vector.
+	Done uint64 `protobuf:"varint,5,opt,name=done,proto3" json:"done,omitempty"`
+	// How many there are; 0 until the space is open.
+	Total uint64 `protobuf:"varint,6,opt,name=total,proto3" json:"total,omitempty"`
+	// The job.
+	Job string `protobuf:"bytes,7,opt,name=job,proto3" json:"job,omitempty"`
+	// What the model did last time instead; empty when it works.
+	Error         string `protobuf:"bytes,8,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reembedding) Reset() {
+	*x = Reembedding{}
+	mi := &file_engram_v1_space_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reembedding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reembedding) ProtoMessage() {}
+
+func (x *Reembedding) ProtoReflect() protoreflect.Message {
+	mi := &file_engram_v1_space_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reembedding.ProtoReflect.Descriptor instead.
+func (*Reembedding) Descriptor() ([]byte, []int) {
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Reembedding) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *Reembedding) GetDimension() int32 {
+	if x != nil {
+		return x.Dimension
+	}
+	return 0
+}
+
+func (x *Reembedding) GetStartedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartedAt
+	}
+	return nil
+}
+
+func (x *Reembedding) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Reembedding) GetDone() uint64 {
+	if x != nil {
+		return x.Done
+	}
+	return 0
+}
+
+func (x *Reembedding) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *Reembedding) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+func (x *Reembedding) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
 // How many of each a space holds.
 type Counts struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -475,7 +594,7 @@ type Counts struct {
 
 func (x *Counts) Reset() {
 	*x = Counts{}
-	mi := &file_engram_v1_space_proto_msgTypes[6]
+	mi := &file_engram_v1_space_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -487,7 +606,7 @@ func (x *Counts) String() string {
 func (*Counts) ProtoMessage() {}
 
 func (x *Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_space_proto_msgTypes[6]
+	mi := &file_engram_v1_space_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -500,7 +619,7 @@ func (x *Counts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counts.ProtoReflect.Descriptor instead.
 func (*Counts) Descriptor() ([]byte, []int) {
-	return file_engram_v1_space_proto_rawDescGZIP(), []int{6}
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Counts) GetEpisodes() uint64 {
@@ -553,7 +672,7 @@ type IndexState struct {
 
 func (x *IndexState) Reset() {
 	*x = IndexState{}
-	mi := &file_engram_v1_space_proto_msgTypes[7]
+	mi := &file_engram_v1_space_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -565,7 +684,7 @@ func (x *IndexState) String() string {
 func (*IndexState) ProtoMessage() {}
 
 func (x *IndexState) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_space_proto_msgTypes[7]
+	mi := &file_engram_v1_space_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -578,7 +697,7 @@ func (x *IndexState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IndexState.ProtoReflect.Descriptor instead.
 func (*IndexState) Descriptor() ([]byte, []int) {
-	return file_engram_v1_space_proto_rawDescGZIP(), []int{7}
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *IndexState) GetLsn() uint64 {
@@ -615,7 +734,7 @@ type PutSpaceRequest struct {
 
 func (x *PutSpaceRequest) Reset() {
 	*x = PutSpaceRequest{}
-	mi := &file_engram_v1_space_proto_msgTypes[8]
+	mi := &file_engram_v1_space_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -627,7 +746,7 @@ func (x *PutSpaceRequest) String() string {
 func (*PutSpaceRequest) ProtoMessage() {}
 
 func (x *PutSpaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_space_proto_msgTypes[8]
+	mi := &file_engram_v1_space_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -640,7 +759,7 @@ func (x *PutSpaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutSpaceRequest.ProtoReflect.Descriptor instead.
 func (*PutSpaceRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_space_proto_rawDescGZIP(), []int{8}
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PutSpaceRequest) GetSpace() string {
@@ -668,7 +787,7 @@ type GetSpaceRequest struct {
 
 func (x *GetSpaceRequest) Reset() {
 	*x = GetSpaceRequest{}
-	mi := &file_engram_v1_space_proto_msgTypes[9]
+	mi := &file_engram_v1_space_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -680,7 +799,7 @@ func (x *GetSpaceRequest) String() string {
 func (*GetSpaceRequest) ProtoMessage() {}
 
 func (x *GetSpaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_space_proto_msgTypes[9]
+	mi := &file_engram_v1_space_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -693,7 +812,7 @@ func (x *GetSpaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSpaceRequest.ProtoReflect.Descriptor instead.
 func (*GetSpaceRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_space_proto_rawDescGZIP(), []int{9}
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetSpaceRequest) GetSpace() string {
@@ -716,7 +835,7 @@ type ListSpacesRequest struct {
 
 func (x *ListSpacesRequest) Reset() {
 	*x = ListSpacesRequest{}
-	mi := &file_engram_v1_space_proto_msgTypes[10]
+	mi := &file_engram_v1_space_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -728,7 +847,7 @@ func (x *ListSpacesRequest) String() string {
 func (*ListSpacesRequest) ProtoMessage() {}
 
 func (x *ListSpacesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_space_proto_msgTypes[10]
+	mi := &file_engram_v1_space_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -741,7 +860,7 @@ func (x *ListSpacesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSpacesRequest.ProtoReflect.Descriptor instead.
 func (*ListSpacesRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_space_proto_rawDescGZIP(), []int{10}
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListSpacesRequest) GetPageSize() int32 {
@@ -771,7 +890,7 @@ type ListSpacesResponse struct {
 
 func (x *ListSpacesResponse) Reset() {
 	*x = ListSpacesResponse{}
-	mi := &file_engram_v1_space_proto_msgTypes[11]
+	mi := &file_engram_v1_space_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -783,7 +902,7 @@ func (x *ListSpacesResponse) String() string {
 func (*ListSpacesResponse) ProtoMessage() {}
 
 func (x *ListSpacesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_space_proto_msgTypes[11]
+	mi := &file_engram_v1_space_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -796,7 +915,7 @@ func (x *ListSpacesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSpacesResponse.ProtoReflect.Descriptor instead.
 func (*ListSpacesResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_space_proto_rawDescGZIP(), []int{11}
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListSpacesResponse) GetSpaces() []*Space {
@@ -826,7 +945,7 @@ type UpdateSpaceRequest struct {
 
 func (x *UpdateSpaceRequest) Reset() {
 	*x = UpdateSpaceRequest{}
-	mi := &file_engram_v1_space_proto_msgTypes[12]
+	mi := &file_engram_v1_space_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -838,7 +957,7 @@ func (x *UpdateSpaceRequest) String() string {
 func (*UpdateSpaceRequest) ProtoMessage() {}
 
 func (x *UpdateSpaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_space_proto_msgTypes[12]
+	mi := &file_engram_v1_space_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -851,7 +970,7 @@ func (x *UpdateSpaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSpaceRequest.ProtoReflect.Descriptor instead.
 func (*UpdateSpaceRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_space_proto_rawDescGZIP(), []int{12}
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *UpdateSpaceRequest) GetSpace() string {
@@ -881,7 +1000,7 @@ type DeleteSpaceRequest struct {
 
 func (x *DeleteSpaceRequest) Reset() {
 	*x = DeleteSpaceRequest{}
-	mi := &file_engram_v1_space_proto_msgTypes[13]
+	mi := &file_engram_v1_space_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -893,7 +1012,7 @@ func (x *DeleteSpaceRequest) String() string {
 func (*DeleteSpaceRequest) ProtoMessage() {}
 
 func (x *DeleteSpaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_space_proto_msgTypes[13]
+	mi := &file_engram_v1_space_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -906,7 +1025,7 @@ func (x *DeleteSpaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSpaceRequest.ProtoReflect.Descriptor instead.
 func (*DeleteSpaceRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_space_proto_rawDescGZIP(), []int{13}
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DeleteSpaceRequest) GetSpace() string {
@@ -934,7 +1053,7 @@ type DeleteSpaceResponse struct {
 
 func (x *DeleteSpaceResponse) Reset() {
 	*x = DeleteSpaceResponse{}
-	mi := &file_engram_v1_space_proto_msgTypes[14]
+	mi := &file_engram_v1_space_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -946,7 +1065,7 @@ func (x *DeleteSpaceResponse) String() string {
 func (*DeleteSpaceResponse) ProtoMessage() {}
 
 func (x *DeleteSpaceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_space_proto_msgTypes[14]
+	mi := &file_engram_v1_space_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -959,7 +1078,7 @@ func (x *DeleteSpaceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSpaceResponse.ProtoReflect.Descriptor instead.
 func (*DeleteSpaceResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_space_proto_rawDescGZIP(), []int{14}
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DeleteSpaceResponse) GetJob() string {
@@ -996,7 +1115,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_engram_v1_space_proto_msgTypes[15]
+	mi := &file_engram_v1_space_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1008,7 +1127,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_space_proto_msgTypes[15]
+	mi := &file_engram_v1_space_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1021,7 +1140,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_engram_v1_space_proto_rawDescGZIP(), []int{15}
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Job) GetId() string {
@@ -1098,7 +1217,7 @@ type GetJobRequest struct {
 
 func (x *GetJobRequest) Reset() {
 	*x = GetJobRequest{}
-	mi := &file_engram_v1_space_proto_msgTypes[16]
+	mi := &file_engram_v1_space_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1110,7 +1229,7 @@ func (x *GetJobRequest) String() string {
 func (*GetJobRequest) ProtoMessage() {}
 
 func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_space_proto_msgTypes[16]
+	mi := &file_engram_v1_space_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1123,7 +1242,7 @@ func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobRequest.ProtoReflect.Descriptor instead.
 func (*GetJobRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_space_proto_rawDescGZIP(), []int{16}
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetJobRequest) GetId() string {
@@ -1144,7 +1263,7 @@ type CancelJobRequest struct {
 
 func (x *CancelJobRequest) Reset() {
 	*x = CancelJobRequest{}
-	mi := &file_engram_v1_space_proto_msgTypes[17]
+	mi := &file_engram_v1_space_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1156,7 +1275,7 @@ func (x *CancelJobRequest) String() string {
 func (*CancelJobRequest) ProtoMessage() {}
 
 func (x *CancelJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_space_proto_msgTypes[17]
+	mi := &file_engram_v1_space_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1169,7 +1288,7 @@ func (x *CancelJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelJobRequest.ProtoReflect.Descriptor instead.
 func (*CancelJobRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_space_proto_rawDescGZIP(), []int{17}
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CancelJobRequest) GetId() string {
@@ -1188,7 +1307,7 @@ type GetVersionRequest struct {
 
 func (x *GetVersionRequest) Reset() {
 	*x = GetVersionRequest{}
-	mi := &file_engram_v1_space_proto_msgTypes[18]
+	mi := &file_engram_v1_space_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1200,7 +1319,7 @@ func (x *GetVersionRequest) String() string {
 func (*GetVersionRequest) ProtoMessage() {}
 
 func (x *GetVersionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_space_proto_msgTypes[18]
+	mi := &file_engram_v1_space_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1213,7 +1332,7 @@ func (x *GetVersionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVersionRequest.ProtoReflect.Descriptor instead.
 func (*GetVersionRequest) Descriptor() ([]byte, []int) {
-	return file_engram_v1_space_proto_rawDescGZIP(), []int{18}
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{19}
 }
 
 // What the server is.
@@ -1235,7 +1354,7 @@ type GetVersionResponse struct {
 
 func (x *GetVersionResponse) Reset() {
 	*x = GetVersionResponse{}
-	mi := &file_engram_v1_space_proto_msgTypes[19]
+	mi := &file_engram_v1_space_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1247,7 +1366,7 @@ func (x *GetVersionResponse) String() string {
 func (*GetVersionResponse) ProtoMessage() {}
 
 func (x *GetVersionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_engram_v1_space_proto_msgTypes[19]
+	mi := &file_engram_v1_space_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1260,7 +1379,7 @@ func (x *GetVersionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVersionResponse.ProtoReflect.Descriptor instead.
 func (*GetVersionResponse) Descriptor() ([]byte, []int) {
-	return file_engram_v1_space_proto_rawDescGZIP(), []int{19}
+	return file_engram_v1_space_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetVersionResponse) GetVersion() string {
@@ -1330,7 +1449,7 @@ const file_engram_v1_space_proto_rawDesc = "" +
 	"\n" +
 	"_dimension\"%\n" +
 	"\x11RetentionSettings\x12\x10\n" +
-	"\x03law\x18\x01 \x01(\tR\x03law\"\x80\x03\n" +
+	"\x03law\x18\x01 \x01(\tR\x03law\"\xb2\x03\n" +
 	"\x05Space\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12/\n" +
 	"\bsettings\x18\x02 \x01(\v2\x13.engram.v1.SettingsR\bsettings\x12)\n" +
@@ -1340,10 +1459,21 @@ const file_engram_v1_space_proto_rawDesc = "" +
 	"\aindexes\x18\x06 \x03(\v2\x1d.engram.v1.Space.IndexesEntryR\aindexes\x129\n" +
 	"\n" +
 	"created_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x18\n" +
-	"\ahorizon\x18\b \x01(\x04R\ahorizon\x1aQ\n" +
+	"\ahorizon\x18\b \x01(\x04R\ahorizon\x120\n" +
+	"\areembed\x18\x14 \x01(\v2\x16.engram.v1.ReembeddingR\areembed\x1aQ\n" +
 	"\fIndexesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
-	"\x05value\x18\x02 \x01(\v2\x15.engram.v1.IndexStateR\x05value:\x028\x01\"\x8e\x01\n" +
+	"\x05value\x18\x02 \x01(\v2\x15.engram.v1.IndexStateR\x05value:\x028\x01\"\xe4\x01\n" +
+	"\vReembedding\x12\x14\n" +
+	"\x05model\x18\x01 \x01(\tR\x05model\x12\x1c\n" +
+	"\tdimension\x18\x02 \x01(\x05R\tdimension\x129\n" +
+	"\n" +
+	"started_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\x12\x12\n" +
+	"\x04done\x18\x05 \x01(\x04R\x04done\x12\x14\n" +
+	"\x05total\x18\x06 \x01(\x04R\x05total\x12\x10\n" +
+	"\x03job\x18\a \x01(\tR\x03job\x12\x14\n" +
+	"\x05error\x18\b \x01(\tR\x05error\"\x8e\x01\n" +
 	"\x06Counts\x12\x1a\n" +
 	"\bepisodes\x18\x01 \x01(\x04R\bepisodes\x12\x1a\n" +
 	"\bconcepts\x18\x02 \x01(\x04R\bconcepts\x12\x1a\n" +
@@ -1413,7 +1543,7 @@ func file_engram_v1_space_proto_rawDescGZIP() []byte {
 	return file_engram_v1_space_proto_rawDescData
 }
 
-var file_engram_v1_space_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_engram_v1_space_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_engram_v1_space_proto_goTypes = []any{
 	(*Settings)(nil),              // 0: engram.v1.Settings
 	(*LinkSettings)(nil),          // 1: engram.v1.LinkSettings
@@ -1421,51 +1551,54 @@ var file_engram_v1_space_proto_goTypes = []any{
 	(*VectorSettings)(nil),        // 3: engram.v1.VectorSettings
 	(*RetentionSettings)(nil),     // 4: engram.v1.RetentionSettings
 	(*Space)(nil),                 // 5: engram.v1.Space
-	(*Counts)(nil),                // 6: engram.v1.Counts
-	(*IndexState)(nil),            // 7: engram.v1.IndexState
-	(*PutSpaceRequest)(nil),       // 8: engram.v1.PutSpaceRequest
-	(*GetSpaceRequest)(nil),       // 9: engram.v1.GetSpaceRequest
-	(*ListSpacesRequest)(nil),     // 10: engram.v1.ListSpacesRequest
-	(*ListSpacesResponse)(nil),    // 11: engram.v1.ListSpacesResponse
-	(*UpdateSpaceRequest)(nil),    // 12: engram.v1.UpdateSpaceRequest
-	(*DeleteSpaceRequest)(nil),    // 13: engram.v1.DeleteSpaceRequest
-	(*DeleteSpaceResponse)(nil),   // 14: engram.v1.DeleteSpaceResponse
-	(*Job)(nil),                   // 15: engram.v1.Job
-	(*GetJobRequest)(nil),         // 16: engram.v1.GetJobRequest
-	(*CancelJobRequest)(nil),      // 17: engram.v1.CancelJobRequest
-	(*GetVersionRequest)(nil),     // 18: engram.v1.GetVersionRequest
-	(*GetVersionResponse)(nil),    // 19: engram.v1.GetVersionResponse
-	nil,                           // 20: engram.v1.LinkSettings.RulesEntry
-	nil,                           // 21: engram.v1.Space.IndexesEntry
-	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
-	(*structpb.Struct)(nil),       // 24: google.protobuf.Struct
-	(*Error)(nil),                 // 25: engram.v1.Error
+	(*Reembedding)(nil),           // 6: engram.v1.Reembedding
+	(*Counts)(nil),                // 7: engram.v1.Counts
+	(*IndexState)(nil),            // 8: engram.v1.IndexState
+	(*PutSpaceRequest)(nil),       // 9: engram.v1.PutSpaceRequest
+	(*GetSpaceRequest)(nil),       // 10: engram.v1.GetSpaceRequest
+	(*ListSpacesRequest)(nil),     // 11: engram.v1.ListSpacesRequest
+	(*ListSpacesResponse)(nil),    // 12: engram.v1.ListSpacesResponse
+	(*UpdateSpaceRequest)(nil),    // 13: engram.v1.UpdateSpaceRequest
+	(*DeleteSpaceRequest)(nil),    // 14: engram.v1.DeleteSpaceRequest
+	(*DeleteSpaceResponse)(nil),   // 15: engram.v1.DeleteSpaceResponse
+	(*Job)(nil),                   // 16: engram.v1.Job
+	(*GetJobRequest)(nil),         // 17: engram.v1.GetJobRequest
+	(*CancelJobRequest)(nil),      // 18: engram.v1.CancelJobRequest
+	(*GetVersionRequest)(nil),     // 19: engram.v1.GetVersionRequest
+	(*GetVersionResponse)(nil),    // 20: engram.v1.GetVersionResponse
+	nil,                           // 21: engram.v1.LinkSettings.RulesEntry
+	nil,                           // 22: engram.v1.Space.IndexesEntry
+	(*durationpb.Duration)(nil),   // 23: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),       // 25: google.protobuf.Struct
+	(*Error)(nil),                 // 26: engram.v1.Error
 }
 var file_engram_v1_space_proto_depIdxs = []int32{
 	3,  // 0: engram.v1.Settings.vector:type_name -> engram.v1.VectorSettings
-	22, // 1: engram.v1.Settings.horizon:type_name -> google.protobuf.Duration
+	23, // 1: engram.v1.Settings.horizon:type_name -> google.protobuf.Duration
 	4,  // 2: engram.v1.Settings.retention:type_name -> engram.v1.RetentionSettings
 	1,  // 3: engram.v1.Settings.links:type_name -> engram.v1.LinkSettings
-	20, // 4: engram.v1.LinkSettings.rules:type_name -> engram.v1.LinkSettings.RulesEntry
+	21, // 4: engram.v1.LinkSettings.rules:type_name -> engram.v1.LinkSettings.RulesEntry
 	2,  // 5: engram.v1.LinkSettings.patterns:type_name -> engram.v1.LinkPattern
 	0,  // 6: engram.v1.Space.settings:type_name -> engram.v1.Settings
-	6,  // 7: engram.v1.Space.counts:type_name -> engram.v1.Counts
-	21, // 8: engram.v1.Space.indexes:type_name -> engram.v1.Space.IndexesEntry
-	23, // 9: engram.v1.Space.created_at:type_name -> google.protobuf.Timestamp
-	0,  // 10: engram.v1.PutSpaceRequest.settings:type_name -> engram.v1.Settings
-	5,  // 11: engram.v1.ListSpacesResponse.spaces:type_name -> engram.v1.Space
-	24, // 12: engram.v1.UpdateSpaceRequest.patch:type_name -> google.protobuf.Struct
-	25, // 13: engram.v1.Job.error:type_name -> engram.v1.Error
-	24, // 14: engram.v1.Job.result:type_name -> google.protobuf.Struct
-	23, // 15: engram.v1.Job.started_at:type_name -> google.protobuf.Timestamp
-	23, // 16: engram.v1.Job.ended_at:type_name -> google.protobuf.Timestamp
-	7,  // 17: engram.v1.Space.IndexesEntry.value:type_name -> engram.v1.IndexState
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	7,  // 7: engram.v1.Space.counts:type_name -> engram.v1.Counts
+	22, // 8: engram.v1.Space.indexes:type_name -> engram.v1.Space.IndexesEntry
+	24, // 9: engram.v1.Space.created_at:type_name -> google.protobuf.Timestamp
+	6,  // 10: engram.v1.Space.reembed:type_name -> engram.v1.Reembedding
+	24, // 11: engram.v1.Reembedding.started_at:type_name -> google.protobuf.Timestamp
+	0,  // 12: engram.v1.PutSpaceRequest.settings:type_name -> engram.v1.Settings
+	5,  // 13: engram.v1.ListSpacesResponse.spaces:type_name -> engram.v1.Space
+	25, // 14: engram.v1.UpdateSpaceRequest.patch:type_name -> google.protobuf.Struct
+	26, // 15: engram.v1.Job.error:type_name -> engram.v1.Error
+	25, // 16: engram.v1.Job.result:type_name -> google.protobuf.Struct
+	24, // 17: engram.v1.Job.started_at:type_name -> google.protobuf.Timestamp
+	24, // 18: engram.v1.Job.ended_at:type_name -> google.protobuf.Timestamp
+	8,  // 19: engram.v1.Space.IndexesEntry.value:type_name -> engram.v1.IndexState
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_engram_v1_space_proto_init() }
@@ -1475,14 +1608,14 @@ func file_engram_v1_space_proto_init() {
 	}
 	file_engram_v1_common_proto_init()
 	file_engram_v1_space_proto_msgTypes[3].OneofWrappers = []any{}
-	file_engram_v1_space_proto_msgTypes[10].OneofWrappers = []any{}
+	file_engram_v1_space_proto_msgTypes[11].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engram_v1_space_proto_rawDesc), len(file_engram_v1_space_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

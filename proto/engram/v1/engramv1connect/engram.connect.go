@@ -172,6 +172,9 @@ const (
 	EngramServiceRevokeKeyProcedure = "/engram.v1.EngramService/RevokeKey"
 	// EngramServiceListActsProcedure is the fully-qualified name of the EngramService's ListActs RPC.
 	EngramServiceListActsProcedure = "/engram.v1.EngramService/ListActs"
+	// EngramServiceReembedSpaceProcedure is the fully-qualified name of the EngramService's
+	// ReembedSpace RPC.
+	EngramServiceReembedSpaceProcedure = "/engram.v1.EngramService/ReembedSpace"
 	// EngramServiceListModelsProcedure is the fully-qualified name of the EngramService's ListModels
 	// RPC.
 	EngramServiceListModelsProcedure = "/engram.v1.EngramService/ListModels"
@@ -302,6 +305,9 @@ type EngramServiceClient interface {
 	RevokeKey(context.Context, *v1.RevokeKeyRequest) (*v1.RevokeKeyResponse, error)
 	// Gives what administrators did to keys and spaces.
 	ListActs(context.Context, *v1.ListActsRequest) (*v1.ListActsResponse, error)
+	// Moves a space to another model in a job; recall goes by the model before
+	// until the end.
+	ReembedSpace(context.Context, *v1.ReembedSpaceRequest) (*v1.ReembedSpaceResponse, error)
 	// Lists the models that make vectors.
 	ListModels(context.Context, *v1.ListModelsRequest) (*v1.ListModelsResponse, error)
 	// Gives one model.
@@ -633,6 +639,12 @@ func NewEngramServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(engramServiceMethods.ByName("ListActs")),
 			connect.WithClientOptions(opts...),
 		),
+		reembedSpace: connect.NewClient[v1.ReembedSpaceRequest, v1.ReembedSpaceResponse](
+			httpClient,
+			baseURL+EngramServiceReembedSpaceProcedure,
+			connect.WithSchema(engramServiceMethods.ByName("ReembedSpace")),
+			connect.WithClientOptions(opts...),
+		),
 		listModels: connect.NewClient[v1.ListModelsRequest, v1.ListModelsResponse](
 			httpClient,
 			baseURL+EngramServiceListModelsProcedure,
@@ -725,6 +737,7 @@ type engramServiceClient struct {
 	rotateKey       *connect.Client[v1.RotateKeyRequest, v1.RotateKeyResponse]
 	revokeKey       *connect.Client[v1.RevokeKeyRequest, v1.RevokeKeyResponse]
 	listActs        *connect.Client[v1.ListActsRequest, v1.ListActsResponse]
+	reembedSpace    *connect.Client[v1.ReembedSpaceRequest, v1.ReembedSpaceResponse]
 	listModels      *connect.Client[v1.ListModelsRequest, v1.ListModelsResponse]
 	getModel        *connect.Client[v1.GetModelRequest, v1.Model]
 	addModel        *connect.Client[v1.AddModelRequest, v1.Model]
@@ -1192,6 +1205,15 @@ func (c *engramServiceClient) ListActs(ctx context.Context, req *v1.ListActsRequ
 	return nil, err
 }
 
+// ReembedSpace calls engram.v1.EngramService.ReembedSpace.
+func (c *engramServiceClient) ReembedSpace(ctx context.Context, req *v1.ReembedSpaceRequest) (*v1.ReembedSpaceResponse, error) {
+	response, err := c.reembedSpace.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // ListModels calls engram.v1.EngramService.ListModels.
 func (c *engramServiceClient) ListModels(ctx context.Context, req *v1.ListModelsRequest) (*v1.ListModelsResponse, error) {
 	response, err := c.listModels.CallUnary(ctx, connect.NewRequest(req))
@@ -1356,6 +1378,9 @@ type EngramServiceHandler interface {
 	RevokeKey(context.Context, *v1.RevokeKeyRequest) (*v1.RevokeKeyResponse, error)
 	// Gives what administrators did to keys and spaces.
 	ListActs(context.Context, *v1.ListActsRequest) (*v1.ListActsResponse, error)
+	// Moves a space to another model in a job; recall goes by the model before
+	// until the end.
+	ReembedSpace(context.Context, *v1.ReembedSpaceRequest) (*v1.ReembedSpaceResponse, error)
 	// Lists the models that make vectors.
 	ListModels(context.Context, *v1.ListModelsRequest) (*v1.ListModelsResponse, error)
 	// Gives one model.
@@ -1683,6 +1708,12 @@ func NewEngramServiceHandler(svc EngramServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(engramServiceMethods.ByName("ListActs")),
 		connect.WithHandlerOptions(opts...),
 	)
+	engramServiceReembedSpaceHandler := connect.NewUnaryHandlerSimple(
+		EngramServiceReembedSpaceProcedure,
+		svc.ReembedSpace,
+		connect.WithSchema(engramServiceMethods.ByName("ReembedSpace")),
+		connect.WithHandlerOptions(opts...),
+	)
 	engramServiceListModelsHandler := connect.NewUnaryHandlerSimple(
 		EngramServiceListModelsProcedure,
 		svc.ListModels,
@@ -1823,6 +1854,8 @@ func NewEngramServiceHandler(svc EngramServiceHandler, opts ...connect.HandlerOp
 			engramServiceRevokeKeyHandler.ServeHTTP(w, r)
 		case EngramServiceListActsProcedure:
 			engramServiceListActsHandler.ServeHTTP(w, r)
+		case EngramServiceReembedSpaceProcedure:
+			engramServiceReembedSpaceHandler.ServeHTTP(w, r)
 		case EngramServiceListModelsProcedure:
 			engramServiceListModelsHandler.ServeHTTP(w, r)
 		case EngramServiceGetModelProcedure:
@@ -2046,6 +2079,10 @@ func (UnimplementedEngramServiceHandler) RevokeKey(context.Context, *v1.RevokeKe
 
 func (UnimplementedEngramServiceHandler) ListActs(context.Context, *v1.ListActsRequest) (*v1.ListActsResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("engram.v1.EngramService.ListActs is not implemented"))
+}
+
+func (UnimplementedEngramServiceHandler) ReembedSpace(context.Context, *v1.ReembedSpaceRequest) (*v1.ReembedSpaceResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("engram.v1.EngramService.ReembedSpace is not implemented"))
 }
 
 func (UnimplementedEngramServiceHandler) ListModels(context.Context, *v1.ListModelsRequest) (*v1.ListModelsResponse, error) {
