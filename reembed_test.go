@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -403,4 +404,118 @@ func TestReembedUnderLoad(t *testing.T) {
 	db = openWith(t, fs, engram.Options{})
 	all(t, mainSpace(t, db))
 	clean(t, db)
+}
+
+// rotatedModel is a fake model of the same dimension whose vectors are like none of
+// the others'.
+type rotatedModel struct{ *fakeModel }
+
+func newRotated() *rotatedModel {
+	m := &rotatedModel{&fakeModel{name: fmt.Sprintf("rotated-%d", fakes.Add(1))}}
+	embed.Register(m.name, func() (embed.Model, error) { return m, nil })
+	return m
+}
+
+func (m *rotatedModel) Embed(ctx context.Context, texts []string) ([][]float32, error) {
+	vs, err := m.fakeModel.Embed(ctx, texts)
+	for _, v := range vs {
+		last := v[len(v)-1]
+		copy(v[1:], v)
+		v[0] = last
+	}
+	return vs, err
+}
+
+// TestReembedLarge: a snapshot and a file of vectors from before the cut-over, which
+// a crash leaves, are not taken for those of the model in force.
+func TestReembedLarge(t *testing.T) {
+	ctx := context.Background()
+	fs := vfs.NewCrashableMem()
+	db := openWith(t, fs, engram.Options{DefaultModel: quickName})
+	s := mainSpace(t, db)
+	const n = 5000
+	for i := 0; i < n; i += 1000 {
+		es := make([]memory.Episode, 1000)
+		for k := range es {
+			es[k] = memory.Episode{ID: memory.ID(fmt.Sprint("m", i+k)), Text: "a blue boat"}
+		}
+		es[500].Text = fmt.Sprint("the otter ", i)
+		_, err := s.RememberBatch(ctx, es, false, engram.WriteOptions{})
+		check(t, err)
+	}
+	recalled(t, s, similar("otter"))
+	check(t, db.Close())
+	if files, err := fs.List("data/index"); err != nil || !strings.Contains(strings.Join(files, " "), ".near") {
+		t.Fatalf("no file of vectors was saved: %v %v", files, err)
+	}
+	db = openWith(t, fs, engram.Options{})
+	s = mainSpace(t, db)
+	rotated := newRotated()
+	j, err := s.Reembed(ctx, rotated.name)
+	check(t, err)
+	if j = jobEnded(t, db, j.ID); j.State != engram.JobDone || j.Space != engram.DefaultSpace {
+		t.Fatalf("%+v", j)
+	}
+	look := func(db *engram.DB) {
+		t.Helper()
+		s := mainSpace(t, db)
+		r, err := s.Recall(ctx, memory.Cue{Text: "lutra", Mode: memory.ModeSimilar, Limit: 5})
+		check(t, err)
+		for _, x := range r.Results {
+			if !strings.Contains(x.Memory.Text, "otter") {
+				t.Errorf("%s: %q", x.Memory.ID, x.Memory.Text)
+			}
+		}
+		if len(r.Results) != 5 || r.Partial {
+			t.Errorf("%d results, partial %v", len(r.Results), r.Partial)
+		}
+		clean(t, db)
+	}
+	look(db)
+	crashed := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 2))})
+	check(t, db.Close())
+	again := openWith(t, crashed, engram.Options{})
+	look(again)
+	check(t, again.Close())
+	db = openWith(t, fs, engram.Options{})
+	look(db)
+}
+
+// TestReembedPassages: the passages of long texts are made by the model to come, too.
+func TestReembedPassages(t *testing.T) {
+	ctx := context.Background()
+	fs := vfs.NewMem()
+	_, db, s := modelled(t, engram.Options{FS: fs})
+	long := book("plum", "pear", "fig", "otter", "lime", "date")
+	rememberWaiting(t, s, memory.Episode{ID: "long", Text: long})
+	cue := byMeaning
+	if id, word := cites(t, s, cue); id != "long" || word != "" {
+		t.Errorf("by a model that reads all: %q %q", id, word)
+	}
+	short := newShortSighted()
+	for range 2 { // there, and back to one without
+		j, err := s.Reembed(ctx, short.name)
+		check(t, err)
+		if j = jobEnded(t, db, j.ID); j.State != engram.JobDone {
+			t.Fatalf("%+v", j)
+		}
+		if id, word := cites(t, s, cue); id != "long" || word != "otter" {
+			t.Errorf("the passage: %q %q", id, word)
+		}
+		clean(t, db)
+		check(t, db.Close())
+		db = openWith(t, fs, engram.Options{})
+		s = mainSpace(t, db)
+		if id, word := cites(t, s, cue); id != "long" || word != "otter" {
+			t.Errorf("the passage after a restart: %q %q", id, word)
+		}
+		whole := newFake()
+		j, err = s.Reembed(ctx, whole.name)
+		check(t, err)
+		jobEnded(t, db, j.ID)
+		if id, word := cites(t, s, cue); id != "long" || word == "otter" {
+			t.Errorf("without passages: %q %q", id, word)
+		}
+		clean(t, db)
+	}
 }
