@@ -120,6 +120,9 @@ func (s *Space) recall(ctx context.Context, c memory.Cue, among bool) (Recollect
 	began = time.Now()
 	err = s.fill(&out, &c, answer, rows)
 	t.cite(ctx, &out, &c)
+	if err == nil && c.Replay {
+		out.Receipt, err = s.receiptOf(&c, &out, answer, rows)
+	}
 	out.Took = append(append([]recall.StageTime{embedding}, answer.Stages...), recall.StageTime{Stage: "load", Took: time.Since(began)})
 	return out, err
 }
@@ -210,10 +213,7 @@ func (s *Space) fill(out *Recollection, c *memory.Cue, answer recall.Answer, row
 	if c.Order == memory.OrderTime {
 		sortByTime(out.Results)
 	}
-	if c.Replay {
-		out.Receipt, err = s.receiptOf(c, out, answer, rows)
-	}
-	return err
+	return nil
 }
 
 // tokensOf is how much of a budget a memory takes.

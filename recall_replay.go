@@ -59,6 +59,7 @@ type receiptResult struct {
 	Made      bool          `cbor:"5,keyasint,omitempty"` // a model had made its vector by then
 	Model     string        `cbor:"6,keyasint,omitempty"`
 	Vector    bool          `cbor:"7,keyasint,omitempty"` // it was shown
+	Passage   *Passage      `cbor:"8,keyasint,omitempty"` // that was cited
 }
 
 const (
@@ -83,7 +84,7 @@ func (s *Space) receiptOf(c *memory.Cue, out *Recollection, answer recall.Answer
 	}
 	for i := range out.Results {
 		x := &out.Results[i]
-		r.Results = append(r.Results, receiptResult{x.ranked, rows[x.ranked].Born, x.Parts, x.Paths, x.Memory.Made, x.Memory.Model, len(x.Memory.Vector) > 0})
+		r.Results = append(r.Results, receiptResult{x.ranked, rows[x.ranked].Born, x.Parts, x.Paths, x.Memory.Made, x.Memory.Model, len(x.Memory.Vector) > 0, x.Passage})
 	}
 	body := store.Encode(&r)
 	if len(body) > receiptMost {
@@ -180,6 +181,9 @@ func (s *Space) again(v *store.View, r *receipt, x receiptResult) (Result, error
 	if !found {
 		return Result{}, memory.Errorf(memory.KindConflict, "payload_erased", "a memory of this recall has been erased since")
 	}
+	if p := x.Passage; p != nil && !(0 <= p.Start && p.Start <= p.End && p.End <= len(m.Text)) {
+		return Result{}, errReceipt
+	}
 	m.Suppressed, m.Made, m.Model = false, x.Made, x.Model // what became of it later is not what was shown
-	return Result{Memory: m, Score: c.Score, Origin: origin(m.Kind), Parts: x.Parts, Paths: x.Paths}, nil
+	return Result{Memory: m, Score: c.Score, Origin: origin(m.Kind), Parts: x.Parts, Paths: x.Paths, Passage: x.Passage}, nil
 }

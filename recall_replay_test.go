@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,17 +50,23 @@ func TestReplay(t *testing.T) {
 	ctx := context.Background()
 	_, s := otters(t, engram.Options{})
 	now := time.Date(2026, 3, 20, 0, 0, 0, 0, time.UTC)
+	long := strings.Repeat("It rained all day and nobody came.\n\n", 60)
+	remember(t, s, memory.Episode{ID: "long", Text: long + "The keeper of the otters was late.\n\n" + long})
 	for name, c := range map[string]memory.Cue{
 		"associative": {Text: "otter 3 by the river on 5 March", Now: now, Limit: 5},
 		"vectors":     {Vector: []float32{1, 2}, IncludeVector: true},
 		"budget":      {Text: "otter", Budget: &memory.Budget{Tokens: 30}, Order: memory.OrderTime},
 		"recognise":   {Text: "otter 3", Mode: memory.ModeRecognise},
 		"recent":      {Mode: memory.ModeRecent, Limit: 3},
+		"passage":     {Text: "the keeper of otters", Limit: 1},
 		"nothing":     {Text: "violin", Mode: memory.ModeSimilar},
 	} {
 		c.Replay = true
 		first, err := s.Recall(ctx, c)
 		check(t, err)
+		if name == "passage" && (len(first.Results) != 1 || first.Results[0].Passage == nil) {
+			t.Errorf("%s: %+v", name, first.Results)
+		}
 		same(t, name, s, first)
 	}
 	c := memory.Cue{Text: "otter 3 by the river", Replay: true, IncludeVector: true}
@@ -99,7 +106,7 @@ func same(t *testing.T, name string, s *engram.Space, first engram.Recollection)
 // written is a result as bytes.
 func written(t *testing.T, r engram.Result) string {
 	t.Helper()
-	b, err := json.Marshal([]any{r.Memory, r.Score, r.Origin, r.Parts, append([]engram.Path{}, r.Paths...)})
+	b, err := json.Marshal([]any{r.Memory, r.Score, r.Origin, r.Passage, r.Parts, append([]engram.Path{}, r.Paths...)})
 	check(t, err)
 	return string(b)
 }

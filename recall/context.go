@@ -80,6 +80,7 @@ func (a *association) wakes(ctx context.Context, p *Prime) []graph.Seed {
 	earlier := run{Indexes: a.Indexes, Question: Question{Cue: &cue, View: a.View, Now: a.Now, Limit: candidatesLeast}, allowed: a.allowed}
 	earlier.byText()
 	earlier.byVector(ctx)
+	earlier.byPassage(ctx)
 	earlier.fuse()
 	a.answer.Partial = a.answer.Partial || earlier.answer.Partial
 	var cs []graph.Candidate

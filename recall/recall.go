@@ -154,7 +154,6 @@ func Run(ctx context.Context, ix Indexes, q Question) (Answer, error) {
 		r.stage("time", r.newest)
 	case r.Cue.Mode == memory.ModeRecognise:
 		r.stage("recognise", func() { r.recognise(ctx) })
-		r.answer.Ranked = r.answer.Ranked[:min(len(r.answer.Ranked), r.Limit)]
 	default:
 		r.stage("text", r.byText)
 		r.stage("vector", func() { r.byVector(ctx); r.byPassage(ctx) })

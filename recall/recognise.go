@@ -22,6 +22,7 @@ const FamiliarFrom = 0.44
 func (r *run) recognise(ctx context.Context) {
 	r.byText()
 	r.byVector(ctx)
+	r.byPassage(ctx)
 	slots := r.union()
 	words, meaning := r.covered(slots), r.alike(slots)
 	for i, slot := range slots {
@@ -33,7 +34,9 @@ func (r *run) recognise(ctx context.Context) {
 		a, b := r.answer.Ranked[i], r.answer.Ranked[j]
 		return a.Score > b.Score || a.Score == b.Score && a.Slot < b.Slot
 	})
+	r.answer.Ranked = r.answer.Ranked[:min(len(r.answer.Ranked), r.Limit)]
 	r.explain()
+	r.cite()
 }
 
 func (r *run) hasWords() bool { return len(r.query.Terms) > 0 }
@@ -91,7 +94,7 @@ func (r *run) alike(slots []uint32) []float64 {
 	if !r.hasMeaning() {
 		return make([]float64, len(slots))
 	}
-	near := r.Vectors.Scores(r.Cue.Vector, slots)
+	near := r.nearness(slots)
 	length := 0.0
 	for _, x := range r.Cue.Vector {
 		length += float64(x) * float64(x)
