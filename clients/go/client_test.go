@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -178,20 +179,24 @@ func TestRetries(t *testing.T) {
 	}
 }
 
-// A write whose answer is lost is done once.
+// A write whose answer is lost, whole or from its middle on, is done once.
 func TestLostAnswer(t *testing.T) {
-	lose := func(n int, r *http.Request, next http.RoundTripper) (*http.Response, error) {
-		a, err := next.RoundTrip(r)
-		if n == 0 && err == nil {
+	for _, x := range []struct{ keyless, cut bool }{{false, false}, {true, false}, {false, true}, {true, true}} {
+		keyless := x.keyless
+		w := newRoad()
+		w.do = func(n int, r *http.Request, next http.RoundTripper) (*http.Response, error) {
+			a, err := next.RoundTrip(r)
+			if n > 0 || err != nil {
+				return a, err
+			}
 			_, _ = io.Copy(io.Discard, a.Body)
 			_ = a.Body.Close()
+			if x.cut {
+				a.Body = io.NopCloser(iotest.ErrReader(io.ErrUnexpectedEOF))
+				return a, nil
+			}
 			return nil, errors.New("connection reset")
 		}
-		return a, err
-	}
-	for _, keyless := range []bool{false, true} {
-		w := newRoad()
-		w.do = lose
 		o := engramclient.Options{Transport: w, NoIdempotencyKeys: keyless}
 		o.Waits(0, func(time.Duration) {})
 		c := dial(t, start(t), o)
@@ -523,7 +528,7 @@ func TestEveryCallIsJudged(t *testing.T) {
 	reads := strings.Fields(`PutSpace GetSpace ListSpaces UpdateSpace DeleteSpace GetMemory GetMemories ListMemories Recall ReplayRecall
 		GetEntity ListEntities GetLink ListMemoryLinks ListEntityLinks Spread Recognise Complete Match Query ListConcepts GetConcept ListPlans
 		Relink CheckRecall ListEvents GetJob CancelJob GetVersion CreateKey ListKeys RotateKey RevokeKey ListActs
-		ListModels GetModel AddModel DeleteModel EmbedTexts`) // and what no key would help
+		ListModels GetModel AddModel DeleteModel EmbedTexts ReembedSpace`) // and what no key would help
 	methods := engramv1.File_engram_v1_engram_proto.Services().ByName("EngramService").Methods()
 	for i := range methods.Len() {
 		name := string(methods.Get(i).Name())

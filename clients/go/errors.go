@@ -3,6 +3,7 @@ package engramclient
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -106,8 +107,12 @@ func (c *Client) untold(wire *connect.Error, name string, a *attempt) *memory.Er
 	case a.status == http.StatusTooManyRequests:
 		e.Kind = memory.KindBusy // which Connect takes for unavailable
 	}
+	cut := errors.Is(wire, io.ErrUnexpectedEOF) // in the middle of its answer the server was gone
+	if cut {
+		e.Kind = memory.KindUnavailable
+	}
 	e.Retriable = e.Kind == memory.KindBusy || e.Kind == memory.KindUnavailable || e.Kind == memory.KindTimeout
-	if e.Kind == memory.KindUnavailable && !connect.IsWireError(wire) && a.status == 0 {
+	if e.Kind == memory.KindUnavailable && !connect.IsWireError(wire) && (a.status == 0 || cut) {
 		e.Code, e.Message = codeUnreachable, "the connection to "+c.host()+" broke: "+wire.Message()
 		var dialing *net.OpError
 		if errors.As(wire, &dialing) && dialing.Op == "dial" {
