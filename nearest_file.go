@@ -77,7 +77,9 @@ func (t *tower) openVectors(ctx context.Context, v *store.View) error {
 	if err := t.openNearest(ctx, v); err != nil {
 		return err
 	}
-	return opening(ctx, t.readPassages(ctx, v))
+	err := t.readPassages(ctx, v)
+	t.noteVectors()
+	return opening(ctx, err)
 }
 
 func (t *tower) openNearest(ctx context.Context, v *store.View) error {
