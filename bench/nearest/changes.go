@@ -2,6 +2,7 @@ package nearest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
@@ -17,7 +18,7 @@ type Inserting struct {
 	Before, Burst int
 	Put           float64 // vectors a second, acknowledged
 	Settled       time.Duration
-	Missed        int // vectors that were not found right after
+	Asked, Missed int // vectors that were asked for right after, and those not found
 	IdleP99       time.Duration
 	DuringP99     time.Duration
 	Searches      int
@@ -39,10 +40,16 @@ func (c *changing) search(ctx context.Context, o *Ours, q []float32) ([]uint32, 
 	return slotsOf(hits), time.Since(began), err
 }
 
-func (c *changing) put(slot uint32, v []float32) {
+// together is how many vectors are put under one lock, as the database does.
+const together = 64
+
+// put puts rows of the set from one on, up to an end.
+func (c *changing) put(from, to int) {
 	c.mu.Lock()
-	c.index.Put(slot, v)
-	c.mu.Unlock()
+	defer c.mu.Unlock()
+	for i := from; i < to; i++ {
+		c.index.Put(uint32(i), c.set.row(i))
+	}
 }
 
 // link makes links as an owner does, in steps between which others come in, until
@@ -78,17 +85,15 @@ func (c *changing) waiting() bool {
 }
 
 // Insert puts a burst into an index that holds the rest of the set, while one
-// goroutine searches all the time; each hundredth vector is asked for right after
-// it was put.
+// goroutine searches all the time, and one makes links; of each group that is put the
+// first is asked for right after.
 func Insert(ctx context.Context, s *Set, burst int, say func(string, ...any)) (Inserting, error) {
 	burst = min(burst, s.N/2)
 	r := Inserting{Before: s.N - burst, Burst: burst}
 	o := &Ours{set: s, index: newIndex(s)}
 	c := &changing{index: o.index, set: s}
 	say("%s: %d vectors before the burst", s.Name, r.Before)
-	for i := range r.Before {
-		c.put(uint32(i), s.row(i))
-	}
+	c.put(0, r.Before)
 	if err := o.settle(ctx); err != nil {
 		return r, err
 	}
@@ -99,26 +104,20 @@ func Insert(ctx context.Context, s *Set, burst int, say func(string, ...any)) (I
 	say("%s: a burst of %d", s.Name, burst)
 	stop, news := make(chan struct{}), make(chan struct{}, 1)
 	var during []time.Duration
-	var failed error
+	var failed, searched error
 	var wg sync.WaitGroup
-	wg.Go(func() { during, failed = c.searchFor(ctx, o, time.Hour, stop) })
+	wg.Go(func() { during, searched = c.searchFor(ctx, o, time.Hour, stop) })
 	wg.Go(func() { c.link(stop, news) })
 	began := time.Now()
-	for i := r.Before; i < s.N; i++ {
-		c.put(uint32(i), s.row(i))
+	for i := r.Before; i < s.N && failed == nil; i += together {
+		c.put(i, min(i+together, s.N))
 		select {
 		case news <- struct{}{}:
 		default:
 		}
-		if i%100 != 0 {
-			continue
-		}
-		ids, _, err := c.search(ctx, o, s.row(i))
-		if err != nil {
-			failed = err
-			break
-		}
-		if !slices.Contains(ids, uint32(i)) && s.recall(s.row(i), [][]Near{{{uint32(i), s.self(i)}}}, [][]uint32{ids}) < 1 {
+		var found bool
+		found, failed = c.finds(ctx, o, i)
+		if r.Asked++; !found {
 			r.Missed++
 		}
 	}
@@ -133,7 +132,14 @@ func Insert(ctx context.Context, s *Set, burst int, say func(string, ...any)) (I
 	wg.Wait()
 	r.Put = float64(burst) / took.Seconds()
 	r.IdleP99, r.DuringP99, r.Searches = p99(idle), p99(during), len(during)
-	return r, failed
+	return r, errors.Join(failed, searched)
+}
+
+// finds says whether a search for a vector finds it, or one that is equal.
+func (c *changing) finds(ctx context.Context, o *Ours, i int) (bool, error) {
+	ids, _, err := c.search(ctx, o, c.set.row(i))
+	itself := [][]Near{{{uint32(i), c.set.self(i)}}}
+	return slices.Contains(ids, uint32(i)) || c.set.recall(c.set.row(i), itself, [][]uint32{ids}) == 1, err
 }
 
 // self is the score of a vector with itself.

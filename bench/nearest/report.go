@@ -68,7 +68,7 @@ func (s *SetReport) markdown(b *strings.Builder) {
 	b.WriteByte('\n')
 	if i := s.Inserting; i != nil {
 		fmt.Fprintf(b, "- Insert while searching: a burst of %d into %d at %.0f/s, the last one linked after %.1f s; %d of %d not found right after; search p99 %s ms idle, %s ms during (%d searches).\n",
-			i.Burst, i.Before, i.Put, i.Settled.Seconds(), i.Missed, i.Burst/100, millis(i.IdleP99), millis(i.DuringP99), i.Searches)
+			i.Burst, i.Before, i.Put, i.Settled.Seconds(), i.Missed, i.Asked, millis(i.IdleP99), millis(i.DuringP99), i.Searches)
 	}
 	if c := s.Churned; c != nil {
 		fmt.Fprintf(b, "- Churn: after %d rounds of replacing half, recall@10 %.3f; of an index built anew %.3f. Memory %d MB against %d MB.\n", c.Rounds, c.Recall, c.Fresh, c.Bytes>>20, c.NewBytes>>20)

@@ -211,7 +211,7 @@ func (b *bench) nearestBars(s *nearest.SetReport) {
 		b.Millis(name+", p99", w.P99, 0, record.AtMost(15))
 	}
 	if i := s.Inserting; i != nil {
-		b.Add(record.Figure{Name: s.Set.Name + ", not found right after insert", Value: float64(i.Missed), N: i.Burst / 100}, record.AtMost(0))
+		b.Add(record.Figure{Name: s.Set.Name + ", not found right after insert", Value: float64(i.Missed), N: i.Asked}, record.AtMost(0))
 		b.Add(record.Figure{Name: s.Set.Name + ", burst", Value: i.Put, Unit: "/s", N: i.Burst}, record.AtLeast(10_000))
 		b.Millis(s.Set.Name+", search p99 while inserting", i.DuringP99, i.Searches, record.AtMost(float64(i.IdleP99)/1e6+3).Because("idle + 3 ms"))
 	}
