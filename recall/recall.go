@@ -363,8 +363,12 @@ func (r *run) addNamed(ranked []Ranked, slot uint32, top float64) []Ranked {
 				return ranked // named twice
 			}
 			part := Part{Stage: "id", Value: aboveAll(top, x.Score)}
-			x.Score += part.Value
-			x.Parts = append(x.Parts, part)
+			if lifted := x.Score + part.Value; lifted >= top+namedScore {
+				x.Score, x.Parts = lifted, append(x.Parts, part)
+			} else { // a likeness so low that the sum has lost what lifts it
+				part.Value = aboveAll(top, 0)
+				x.Score, x.Parts = part.Value, []Part{part}
+			}
 			return ranked
 		}
 	}
