@@ -130,7 +130,8 @@ func parseReceipt(s string) (r receipt, err error) {
 // ReplayRecall gives the results of an earlier recall again, from its receipt: the same
 // memories in the versions that were shown, with the same scores and reasons. Errors:
 // receipt_invalid; beyond_horizon when the journal no longer reaches back to the state that was
-// seen; payload_erased when a memory of it was erased since.
+// seen; payload_erased when a memory of it was erased since; vector_replaced when a vector was
+// shown that another model has made anew.
 func (s *Space) ReplayRecall(_ context.Context, given string) (Recollection, error) {
 	out, err := s.replayRecall(given)
 	return out, memory.InOp("replay_recall", err)
@@ -180,6 +181,9 @@ func (s *Space) again(v *store.View, r *receipt, x receiptResult) (Result, error
 	}
 	if !found {
 		return Result{}, memory.Errorf(memory.KindConflict, "payload_erased", "a memory of this recall has been erased since")
+	}
+	if x.Vector && m.Model != x.Model {
+		return Result{}, memory.Errorf(memory.KindGone, "vector_replaced", "a vector of this recall has been made anew by another model since")
 	}
 	if p := x.Passage; p != nil && !(0 <= p.Start && p.Start <= p.End && p.End <= len(m.Text)) {
 		return Result{}, errReceipt

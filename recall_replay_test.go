@@ -177,7 +177,7 @@ func FuzzReplay(f *testing.F) {
 			b = seal(b)
 		}
 		r, err := s.ReplayRecall(context.Background(), base64.RawURLEncoding.EncodeToString(b))
-		if code := codeOf(err); err != nil && code != "receipt_invalid" && code != "payload_erased" && code != "beyond_horizon" {
+		if code := codeOf(err); err != nil && code != "vector_replaced" && code != "receipt_invalid" && code != "payload_erased" && code != "beyond_horizon" {
 			t.Fatal(err)
 		}
 		for _, x := range r.Results {
@@ -192,4 +192,27 @@ func FuzzReplay(f *testing.F) {
 func seal(body []byte) []byte {
 	sum := sha256.Sum256(body)
 	return append(append([]byte{1}, sum[:]...), body...)
+}
+
+// TestReplayReembedded: what was shown without vectors comes again as it was when another
+// model has made the vectors anew; what was shown with them cannot.
+func TestReplayReembedded(t *testing.T) {
+	ctx := context.Background()
+	clk := clock.NewVirtual(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	_, db, s := modelled(t, engram.Options{Clock: clk})
+	rememberWaiting(t, s, memory.Episode{ID: "a", Text: "the otter swims"})
+	plain, err := s.Recall(ctx, memory.Cue{Text: "otter", Replay: true})
+	check(t, err)
+	shown, err := s.Recall(ctx, memory.Cue{Text: "otter", Replay: true, IncludeVector: true})
+	check(t, err)
+	same(t, "before", s, shown)
+	j, err := s.Reembed(ctx, newWide(t).name)
+	check(t, err)
+	eventually(t, "the vectors are made", func() bool { clk.Advance(time.Second); return infoOf(t, s).Reembed == nil })
+	if j = jobEnded(t, db, j.ID); j.State != engram.JobDone {
+		t.Fatalf("%+v", j)
+	}
+	same(t, "after", s, plain)
+	_, err = s.ReplayRecall(ctx, shown.Receipt)
+	mustCode(t, err, "vector_replaced")
 }
