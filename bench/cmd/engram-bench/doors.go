@@ -245,12 +245,15 @@ const doorBar = 0.15
 func (b *bench) oneCaller(ctx context.Context, w *entries) error {
 	step("one caller, each door in turn")
 	doors := w.all()
+	w.seen.forget()
+	w.seen.listening.Store(true)
 	spent := make([]*load.Latency, 2*len(doors))
 	for i := range spent {
 		spent[i] = load.NewLatency()
 	}
 	for i := range b.n(4000) {
-		for d := range doors {
+		for turn := range doors {
+			d := (i + turn) % len(doors) // whom one door's work disturbs is another's turn next time
 			for k, do := range []func(context.Context, int) error{doors[d].remember, doors[d].recall} {
 				begin := time.Now()
 				if err := do(ctx, i); err != nil {
@@ -266,6 +269,9 @@ func (b *bench) oneCaller(ctx context.Context, w *entries) error {
 		for d := 1; d < len(doors); d++ {
 			l := spent[2*d+k]
 			b.Millis("one caller, "+doorNames[d]+", "+kind+", p50", l.At(0.5), int(l.Count()), nil)
+			if seen := w.seen.of(doorNames[d] + ", " + kind); seen != nil {
+				b.Millis("one caller, "+doorNames[d]+", "+kind+", server, p50", seen.At(0.5), int(seen.Count()), nil)
+			}
 			b.Millis("what "+doorNames[d]+" costs a "+kind, l.At(0.5)-plain, int(l.Count()), record.AtMost(doorBar))
 		}
 	}
@@ -305,6 +311,13 @@ func (l *listener) Handle(_ context.Context, r slog.Record) error {
 	}
 	l.on[name].Add(took)
 	return nil
+}
+
+// forget lets go of what was heard.
+func (l *listener) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.on = map[string]*load.Latency{}
 }
 
 func (l *listener) of(name string) *load.Latency {
