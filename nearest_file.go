@@ -210,7 +210,7 @@ func (t *tower) verifyNear(lsn memory.LSN) {
 		return // removed by now
 	}
 	defer m.Close()
-	if err := ann.Verify(ctx, m.Bytes, set.Dimension, set.Metric); err == nil || ctx.Err() != nil {
+	if err := ann.Verify(ctx, m.Bytes, set.Dimension, set.Metric); !errors.Is(err, ann.ErrCorrupt) {
 		return
 	}
 	db.opts.Logger.Error("the file of a vector index is damaged; it is built anew", "space", t.space.name, "file", nearName(t.space.id, lsn))
