@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/engramdb/engram/memory"
 )
 
 //go:embed rival.py
@@ -106,14 +108,25 @@ func (r *Rivals) Engines(s *Set) []Engine {
 	var es []Engine
 	for _, k := range kinds {
 		if _, missing := r.Missing[k.pip]; r.wants(k.name) && !missing {
-			if k.name == "qdrant-edge" && s.N > qdrantMost && len(r.chosen) == 0 {
-				r.Left[s.Name] = fmt.Sprintf("qdrant-edge, of which building %d vectors takes minutes; -rivals names it all the same", s.N)
+			if why := r.leaves(k.name, s); why != "" {
+				r.Left[s.Name] = strings.TrimPrefix(r.Left[s.Name]+"; "+why, "; ")
 				continue
 			}
 			es = append(es, &rival{rivals: r, name: k.name, codes: k.codes})
 		}
 	}
 	return es
+}
+
+// leaves says why a rival does not take part on a set; "" when it does.
+func (r *Rivals) leaves(name string, s *Set) string {
+	switch {
+	case name == "usearch-i8" && s.Metric == memory.MetricL2:
+		return "usearch-i8, whose codes are of vectors of length one"
+	case name == "qdrant-edge" && s.N > qdrantMost && len(r.chosen) == 0:
+		return fmt.Sprintf("qdrant-edge, of which building %d vectors takes minutes; -rivals names it all the same", s.N)
+	}
+	return ""
 }
 
 // rival is one in its process.
@@ -144,7 +157,7 @@ type answer struct {
 	Version string     `json:"version"`
 	Seconds float64    `json:"seconds"`
 	Bytes   int64      `json:"bytes"`
-	Passes  int        `json:"passes"`
+	Asked   int        `json:"asked"`
 	IDs     [][]uint32 `json:"ids"`
 }
 
@@ -209,12 +222,12 @@ func (r *rival) IDs(_ context.Context, e Effort) ([][]uint32, error) {
 func (r *rival) Time(_ context.Context, e Effort, least time.Duration) (each, block float64, err error) {
 	rates := map[string]float64{}
 	for _, mode := range []string{"each", "block"} {
-		a, err := r.ask("time", map[string]any{"effort": e, "k": K, "least": least.Seconds(), "mode": mode})
+		a, err := r.ask("time", map[string]any{"effort": e, "k": K, "least": least.Seconds(), "mode": mode, "n": QueryCount})
 		if err != nil {
 			return 0, 0, err
 		}
-		if a.Passes > 0 {
-			rates[mode] = float64(a.Passes*QueryCount) / a.Seconds
+		if a.Asked > 0 {
+			rates[mode] = float64(a.Asked) / a.Seconds
 		}
 	}
 	return rates["each"], rates["block"], nil

@@ -52,13 +52,13 @@ class Faiss:
         self.d, self.i = np.empty((1, 64), np.float32), np.empty((1, 64), np.int64)
         self.pd, self.pi, self.pq = swig(self.d), swig(self.i), [swig(q) for q in self.one]
 
-    def each(self, k):  # the call of the C++ class, without the wrapper's checks and arrays
+    def each(self, k, part):  # the call of the C++ class, without the wrapper's checks and arrays
         f, d, i = self.index.search_c, self.pd, self.pi
-        for q in self.pq:
+        for q in self.pq[part]:
             f(1, q, k, d, i)
 
-    def block(self, k):
-        return self.index.search(self.queries, k)[1]
+    def block(self, k, part=slice(None)):
+        return self.index.search(self.queries[part], k)[1]
 
 
 class Hnswlib:
@@ -77,13 +77,13 @@ class Hnswlib:
     def ready(self, queries):
         self.queries, self.one = queries, [queries[i:i + 1] for i in range(len(queries))]
 
-    def each(self, k):
+    def each(self, k, part):
         f = self.index.knn_query
-        for q in self.one:
+        for q in self.one[part]:
             f(q, k, 1)
 
-    def block(self, k):
-        return self.index.knn_query(self.queries, k, num_threads=1)[0]
+    def block(self, k, part=slice(None)):
+        return self.index.knn_query(self.queries[part], k, num_threads=1)[0]
 
     def filtered(self, k, allowed):
         f, out = self.index.knn_query, []
@@ -113,13 +113,13 @@ class Usearch:
     def ready(self, queries):
         self.queries, self.one = queries, list(queries)
 
-    def each(self, k):
+    def each(self, k, part):
         f = self.index.search
-        for q in self.one:
+        for q in self.one[part]:
             f(q, k, threads=1)
 
-    def block(self, k):
-        return self.index.search(self.queries, k, threads=1).keys
+    def block(self, k, part=slice(None)):
+        return self.index.search(self.queries[part], k, threads=1).keys
 
 
 class Qdrant:
@@ -153,9 +153,9 @@ class Qdrant:
             self.asked = [qe.SearchRequest(query=qe.Query.Nearest(v), limit=k, params=self.params) for v in self.vectors]
         return self.asked
 
-    def each(self, k):
+    def each(self, k, part):
         f = self.shard.search
-        for r in self.requests(k):
+        for r in self.requests(k)[part]:
             f(r)
 
     def ids(self, k):
@@ -190,22 +190,24 @@ class Worker:
         found = self.rival.ids(k) if hasattr(self.rival, "ids") else self.rival.block(k).tolist()
         return {"ids": [[int(i) for i in row if i >= 0] for row in found]}
 
-    def time(self, effort, k, least, mode):
-        """Asks all queries again and again for at least so many seconds; the first pass, in which caches fill, does not count."""
+    def time(self, effort, k, least, mode, n, together=50):
+        """Asks one part of the n queries after the other, round and round, for at least so many seconds; two parts before, in which
+        caches fill, do not count."""
         self.rival.tune(effort)
         f = getattr(self.rival, mode, None)
         if f is None:
-            return {"passes": 0, "seconds": 0}
-        if mode == "each" and hasattr(self.rival, "requests"):
-            self.rival.requests(k)
-        f(k)
-        passes, began = 0, time.perf_counter()
+            return {"asked": 0, "seconds": 0}
+        parts = [slice(at, min(n, at + together)) for at in range(0, n, together)]
+        f(k, parts[-2])
+        f(k, parts[-1])
+        asked, i, began = 0, 0, time.perf_counter()
         while True:
-            f(k)
-            passes += 1
+            part = parts[i % len(parts)]
+            f(k, part)
+            i, asked = i + 1, asked + part.stop - part.start
             took = time.perf_counter() - began
             if took >= least:
-                return {"passes": passes, "seconds": took}
+                return {"asked": asked, "seconds": took}
 
     def filtered(self, effort, k, allowed, path, n):
         import numpy as np
