@@ -46,10 +46,12 @@ func (n *naive) score(q Query, doc uint32) float64 {
 	}
 	average, score := float64(tokens)/float64(len(n.docs)), 0.0
 	for i, want := range q.Terms {
-		df := 0
-		for _, d := range n.docs {
-			if countOf(d, want.Text) > 0 {
-				df++
+		df := n.df(want.Text)
+		if df == 0 { // as rare as the rarest of its neighbours
+			for _, near := range q.near(i) {
+				if x := n.df(near.Text); x > 0 && near.Weight > 0 && (df == 0 || x < df) {
+					df = x
+				}
 			}
 		}
 		f := float64(countOf(d, want.Text))
@@ -67,6 +69,15 @@ func (n *naive) score(q Query, doc uint32) float64 {
 		score += float64(want.Count) * idf * f / (f + norm)
 	}
 	return score
+}
+
+func (n *naive) df(term string) (df int) {
+	for _, d := range n.docs {
+		if countOf(d, term) > 0 {
+			df++
+		}
+	}
+	return df
 }
 
 func countOf(d Document, term string) int {

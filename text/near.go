@@ -26,8 +26,9 @@ const nearPostings = 4096
 //
 // A document counts for the term as often as it holds it, or as it holds its best neighbour, weighted, if that is more: a
 // text that says "automobile" is about cars, and one that says "car" as well is not more so. What the term weighs is its
-// own idf, that of the word which was asked for. A sum of counts, neighbours with idfs of their own, and the idf of all of
-// them together were tried, and find less.
+// own idf, that of the word which was asked for; one that no document holds is as rare as the rarest of its neighbours, or
+// in a small space a guess would count for more than any word that is there. A sum of counts, neighbours with idfs of their
+// own, and the idf of all of them together were tried, and find less.
 type wide struct {
 	weight   float64 // of the term: its idf times its count in the query
 	from, to int     // its cursors in search.near
@@ -53,8 +54,9 @@ func (s *search) widen(t Term, ns []Near) {
 }
 
 // reach gives the term itself, if a living document holds it, and the neighbours by which it is widened, with what an
-// occurrence counts. It returns in how many documents the term itself is.
+// occurrence counts. It returns in how many documents the term itself is, or the rarest of its neighbours in its stead.
 func (c *core) reach(t Term, ns []Near, give func(id uint32, counts float64)) (own uint32) {
+	rarest := uint32(0)
 	if id, ok := c.dict[t.Text]; ok {
 		if own = c.df(&c.lists[id]); own > 0 {
 			give(id, 1)
@@ -69,7 +71,13 @@ func (c *core) reach(t Term, ns []Near, give func(id uint32, counts float64)) (o
 		if df := c.df(&c.lists[id]); 0 < df && df <= left {
 			left -= df
 			give(id, min(n.Weight, 1))
+			if rarest == 0 || df < rarest {
+				rarest = df
+			}
 		}
+	}
+	if own == 0 {
+		return rarest
 	}
 	return own
 }
