@@ -64,7 +64,7 @@ func diskError(t *testing.T, n int64) (ops int64, isFatal bool) {
 	var count atomic.Int64
 	var on, fatal, rotating atomic.Bool
 	ended := make(chan struct{})
-	var left *vfs.MemFS // as the process leaves it
+	var left atomic.Pointer[vfs.MemFS] // as the process leaves it
 	on.Store(true)
 	inject := errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if rotating.Load() {
@@ -78,7 +78,7 @@ func diskError(t *testing.T, n int64) (ops int64, isFatal bool) {
 	o := small(errorfs.Wrap(disk, inject))
 	o.Fatal = func(error) {
 		if !fatal.Swap(true) {
-			left = disk.CrashClone(vfs.CrashCloneCfg{})
+			left.CompareAndSwap(nil, disk.CrashClone(vfs.CrashCloneCfg{}))
 			close(ended)
 		}
 	}
@@ -114,14 +114,15 @@ func diskError(t *testing.T, n int64) (ops int64, isFatal bool) {
 	}
 	ops = count.Load()
 	on.Store(false)
-	if left == nil {
-		left = disk.CrashClone(vfs.CrashCloneCfg{})
+	if fatal.Load() {
+		<-ended
 	}
+	left.CompareAndSwap(nil, disk.CrashClone(vfs.CrashCloneCfg{}))
 	func() {
 		defer func() { _ = recover() }() // the process would have ended
 		_ = s.Close()
 	}()
-	s = open(t, "d", small(left))
+	s = open(t, "d", small(left.Load()))
 	defer closed(t, s)
 	v := view(t, s)
 	defer v.Close()
