@@ -1,6 +1,6 @@
 // Package engram is a memory database: it remembers what happened (episodes),
-// and recalls it by likeness, time, place, people and tags, with the reasons for
-// every answer. Nothing acknowledged is ever lost.
+// and recalls it by likeness, association, time, place, people and tags, with the
+// reasons for every answer. Nothing acknowledged is ever lost.
 //
 //	db, err := engram.Open(ctx, "data", engram.Options{})
 //	space, err := db.Space("default")
@@ -51,9 +51,11 @@
 // acknowledged (tower.catchUp), runs recall.Run under their lock, and reads the
 // memories of the ranked slots from the newest durable state.
 //
-// What follows: while a space is open, vectors (embedding.go) and links
-// (associations.go) are made of what is in its indexes and committed as records
-// of their own, so that Remember waits for neither.
+// What follows: while a space is open, vectors (embedding.go, passages.go) and
+// links (associations.go) are made of what is in its indexes and committed as
+// records of their own, so that Remember waits for neither. The index of vectors
+// is linked beside the calls (nearest.go). A change of model (reembed.go) or of
+// rules (relink.go) is work of the same kind, in steps that a restart takes up.
 //
 // Recover: Open opens the store, whose log holds all that was acknowledged. A
 // space's tower is filled at its first use (tower.open): from its last snapshot
