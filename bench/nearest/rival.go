@@ -92,7 +92,8 @@ func (r *Rivals) install(ctx context.Context, pip string, say func(string, ...an
 		return ""
 	}
 	say("installing %s", pip)
-	out, err := exec.CommandContext(ctx, r.Python, "-m", "pip", "install", "-q", "--only-binary", ":all:", pip).CombinedOutput()
+	// A wheel where there is one; hnswlib has none and is compiled, which wants a C++ compiler.
+	out, err := exec.CommandContext(ctx, r.Python, "-m", "pip", "install", "-q", "--prefer-binary", pip).CombinedOutput()
 	if err == nil {
 		return ""
 	}
