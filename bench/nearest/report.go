@@ -40,8 +40,10 @@ func (r *Report) Markdown() string {
 	for pip, why := range r.Missing {
 		fmt.Fprintf(&b, "- missing: %s could not be installed (%s)\n", pip, why)
 	}
-	for set, who := range r.Left {
-		fmt.Fprintf(&b, "- left out on %s: %s\n", set, who)
+	for _, s := range r.Sets {
+		if who := r.Left[s.Set.Name]; who != "" {
+			fmt.Fprintf(&b, "- left out on %s: %s\n", s.Set.Name, who)
+		}
 	}
 	b.WriteString("\n| set | vectors | metric | cosine to the nearest | to the tenth | to any |\n|---|---|---|---|---|---|\n")
 	for _, s := range r.Sets {

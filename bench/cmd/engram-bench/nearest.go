@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,26 +56,22 @@ func compareNearest(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	pictures := map[string]string{}
 	for _, open := range b.nearestSets(ctx) {
 		s, err := open()
 		if err != nil {
 			return err
 		}
+		before := len(b.Figures)
 		one, err := b.oneSet(ctx, s, rivals)
 		if err != nil {
 			return err
 		}
-		if len(one.Curves) > 0 {
-			one.Picture = "nearest-" + s.Name + ".svg"
-			pictures[one.Picture] = nearest.Picture(fmt.Sprintf("%s, %d x %d", s.Name, s.N, s.Dim), one.Curves)
-		}
-		r.Sets = append(r.Sets, one)
 		b.nearestBars(&one)
+		if err := b.saveSet(*r, one, b.Figures[before:]); err != nil {
+			return err
+		}
 	}
-	pictures["nearest.md"] = r.Markdown()
-	fmt.Println(pictures["nearest.md"])
-	return b.saveFiles(pictures)
+	return nil
 }
 
 func (b *bench) startRivals(ctx context.Context, r *nearest.Report) (*nearest.Rivals, error) {
@@ -166,19 +163,19 @@ func (b *bench) oneSet(ctx context.Context, s *nearest.Set, rivals *nearest.Riva
 
 // nearestParts are the parts that -only names, or all.
 func (b *bench) nearestParts() map[string]bool {
-	names := []string{"curves", "filters", "insert", "churn", "snapshot"}
 	parts := map[string]bool{}
-	for _, p := range names {
-		if b.only != "" && b.does(p) {
-			parts[p] = true
-		}
-	}
-	if len(parts) == 0 { // sets alone were named, or nothing
-		for _, p := range names {
-			parts[p] = true
-		}
+	named := b.namesNearestPart()
+	for _, p := range nearestPartNames {
+		parts[p] = !named || b.does(p)
 	}
 	return parts
+}
+
+var nearestPartNames = []string{"curves", "filters", "insert", "churn", "snapshot"}
+
+// namesNearestPart says whether -only names more than sets.
+func (b *bench) namesNearestPart() bool {
+	return b.only != "" && slices.ContainsFunc(nearestPartNames, b.does)
 }
 
 // byName gives the engine of a name that has been built; nil when there is none.
@@ -241,17 +238,34 @@ func (b *bench) buildBar(s *nearest.SetReport) {
 	}
 }
 
-// saveFiles writes the table and the pictures beside the figures, when the run is
-// one of record.
-func (b *bench) saveFiles(files map[string]string) error {
+// saveSet prints a set's page and writes it with its picture and its figures into
+// files that have the set's name, so that each set can be of another run.
+func (b *bench) saveSet(page nearest.Report, one nearest.SetReport, figures []record.Figure) error {
+	name := "nearest-" + one.Set.Name
+	files := map[string]string{}
+	if len(one.Curves) > 0 {
+		one.Picture = name + ".svg"
+		files[one.Picture] = nearest.Picture(fmt.Sprintf("%s, %d x %d", one.Set.Name, one.Set.N, one.Set.Dim), one.Curves)
+	}
+	page.Sets = []nearest.SetReport{one}
+	files[name+".md"] = page.Markdown()
+	fmt.Println(files[name+".md"])
+	part := *b.Result
+	part.Benchmark, part.Figures = name, figures
+	return b.saveNearest(files, &part)
+}
+
+// saveNearest writes files and figures into the folder of the results when the run is
+// one of record: at its full size, and with all parts.
+func (b *bench) saveNearest(files map[string]string, figures *record.Result) error {
 	dir := b.results
-	if b.scale < 1 || b.only != "" {
+	if b.scale < 1 || b.namesNearestPart() {
 		dir = filepath.Join("bench", "scratch", "nearest")
 	}
-	err := os.MkdirAll(dir, 0o755)
+	err := figures.Save(dir) // which makes the folder
 	for name, body := range files {
 		err = errors.Join(err, os.WriteFile(filepath.Join(dir, name), []byte(body), 0o644))
 	}
-	step("the table and the pictures are in %s", dir)
+	step("%s and what belongs to it are in %s", figures.Benchmark, dir)
 	return err
 }
