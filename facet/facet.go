@@ -437,6 +437,14 @@ func (x *Index) Live(ord memory.Ordinal) (uint32, bool) {
 	return slot, valueAt(b.died, i, 0) == 0
 }
 
+// Ordinal is that of a slot; 0 when it was purged, erased or never given.
+func (x *Index) Ordinal(slot uint32) memory.Ordinal {
+	if b, i := x.find(slot); b != nil {
+		return memory.Ordinal(b.ord[i])
+	}
+	return 0
+}
+
 // At says what is known of a slot; false when it was purged, erased or never
 // given.
 func (x *Index) At(slot uint32) (Row, bool) {

@@ -5,9 +5,11 @@
 //
 // A Graph holds the links of one space on the ordinals of its nodes: typed,
 // weighted, directed, parallel ones allowed. [Graph.Spread] lets activation run
-// from seeds along them and says by which paths it came. [Wake] and [Blend] are the
-// recipe that turns likeness into seeds and activation into a ranking. Package
-// rules, below this one, proposes links for new memories.
+// from seeds along them and says by which paths it came; [Graph.Activate] is the same
+// for who ranks it with other things. [Wake] and [Blend] are the recipe that turns
+// likeness into seeds and activation into a ranking: of the few that are wanted, hints
+// are asked about those alone that can be among them. Package rules, below this one,
+// proposes links for new memories.
 //
 // It is an index: it follows the journal, holds what stands now, and can be made
 // again from the links of the state. The exact weight, the properties and the

@@ -13,17 +13,16 @@ func (s *spread) result() Result {
 	for hop := 1; hop <= s.o.Hops && len(s.waves[hop].messages) > 0; hop++ {
 		r.Hops = hop
 	}
-	best := make([]uint32, 0, min(s.o.Limit+1, len(s.nodes)))
+	best := top[uint32]{limit: s.o.Limit, compare: s.compare, items: make([]uint32, 0, min(s.o.Limit, len(s.nodes)))}
 	for n := range s.nodes {
 		if s.nodes[n].blocked || s.o.Only != nil && !s.o.Only(s.nodes[n].node) {
 			continue
 		}
 		r.Reached++
-		best = s.consider(best, uint32(n))
+		best.add(uint32(n))
 	}
-	slices.SortFunc(best, s.compare)
-	r.Activated = make([]Activated, len(best))
-	for i, n := range best {
+	r.Activated = make([]Activated, len(best.items))
+	for i, n := range best.sorted() {
 		t := &s.nodes[n]
 		r.Activated[i] = Activated{Node: t.node, Activation: t.own + t.received, Own: t.own, Received: t.received, Rest: t.received}
 		if s.o.Paths > 0 {
@@ -45,35 +44,6 @@ func (s *spread) compare(a, b uint32) int {
 		return 1
 	}
 	return cmp.Compare(s.nodes[a].node, s.nodes[b].node)
-}
-
-// consider keeps the best nodes in a heap whose root is the worst of them.
-func (s *spread) consider(best []uint32, n uint32) []uint32 {
-	if len(best) < s.o.Limit {
-		best = append(best, n)
-		for i := len(best) - 1; i > 0 && s.compare(best[i], best[(i-1)/2]) > 0; i = (i - 1) / 2 {
-			best[i], best[(i-1)/2] = best[(i-1)/2], best[i]
-		}
-		return best
-	}
-	if s.o.Limit == 0 || s.activation(n) < s.activation(best[0]) || s.compare(n, best[0]) > 0 {
-		return best
-	}
-	best[0] = n
-	for i := 0; ; {
-		down := 2*i + 1
-		if down >= len(best) {
-			return best
-		}
-		if down+1 < len(best) && s.compare(best[down+1], best[down]) > 0 {
-			down++
-		}
-		if s.compare(best[i], best[down]) > 0 {
-			return best
-		}
-		best[i], best[down] = best[down], best[i]
-		i = down
-	}
 }
 
 // explanation finds the strongest paths to a node, from its end: a suffix of

@@ -12,7 +12,8 @@ import (
 // of one answer have one unit, whichever it is; higher is liker.
 type Candidate struct {
 	Node  memory.Ordinal
-	Score float64
+	Score float64 // not finite: it has no likeness, and is a candidate all the same
+	Named bool    // the cue says its title, or the name of the entity
 }
 
 // CandidatesMost is how many candidates wake others, the best ones. It is also
@@ -48,10 +49,15 @@ func Wake(cs []Candidate) []Seed {
 // crowd is the best candidates, in order.
 func crowd(cs []Candidate) []Candidate {
 	cs = slices.DeleteFunc(slices.Clone(cs), func(c Candidate) bool { return c.Score-c.Score != 0 })
-	slices.SortFunc(cs, func(a, b Candidate) int {
-		return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.Node, b.Node))
-	})
+	slices.SortFunc(cs, compareCandidates)
 	return cs[:min(len(cs), CandidatesMost)]
+}
+
+func compareCandidates(a, b Candidate) int {
+	if a.Score != b.Score {
+		return cmp.Compare(b.Score, a.Score)
+	}
+	return cmp.Compare(a.Node, b.Node)
 }
 
 func meanOf(cs []Candidate) float64 {
@@ -64,10 +70,10 @@ func meanOf(cs []Candidate) float64 {
 
 // Hints are what the caller knows of a memory beside likeness and links.
 type Hints struct {
-	Stream uint32 // number of its stream; 0: none
-	Named  bool   // the cue says its title, or the name of the entity
-	People bool   // the cue says the name of someone who was there
-	Asks   bool   // its text ends with a question (rules.EndsAsking)
+	Stream uint32  // number of its stream; 0: none
+	People bool    // the cue says the name of someone who was there
+	Asks   bool    // its text ends with a question (rules.EndsAsking)
+	Beside float64 // what else speaks for it, at most Ask.Beside
 }
 
 // Blend is how the parts of a score are weighed. The zero value means DefaultBlend.
@@ -87,94 +93,126 @@ var DefaultBlend = Blend{Links: 1, Stream: 0.3, Named: 0.5, People: 0.2, Asks: 0
 // below.
 type Scored struct {
 	Node  memory.Ordinal
+	Place int // among the candidates; their number for what is none
 	Score float64
 
-	Likeness, Links, Stream, Named, People, Asks float64
+	Likeness, Links, Stream, Named, People, Asks, Beside float64
 }
 
-// Rank blends likeness with activation, best first, equal ones by ordinal.
-// Likeness is 0 for the least of the candidates and for what is none, 1 for the
-// best. hints is asked about every candidate and every activated node; nil has none.
-func (b Blend) Rank(cs []Candidate, seeds []Seed, activated []Activated, hints func(memory.Ordinal) Hints) []Scored {
+// Ask is what Rank is asked for, and whom it may ask.
+type Ask struct {
+	// Hints is asked about what may be among the best, some twice; false: it is no
+	// result. nil has no hints.
+	Hints func(memory.Ordinal) (Hints, bool)
+	// Beside is the most that the Beside of a hint is.
+	Beside float64
+	// Limit is how many are wanted; 0 is all.
+	Limit int
+}
+
+// Rank blends likeness with activation, best first, equal ones in the order of the
+// candidates, then by ordinal. Likeness is 0 for the least of the crowd and for what
+// is not in it, 1 for the best. The seeds are of the candidates; without an activation
+// (nil) nothing was activated.
+func (b Blend) Rank(cs []Candidate, seeds []Seed, a *Activation, ask Ask) []Scored {
 	if b == (Blend{}) {
 		b = DefaultBlend
 	}
-	r := ranking{at: map[memory.Ordinal]int{}}
-	r.likeness(cs)
-	for _, a := range activated {
-		if a.Received > 0 {
-			r.of(a.Node).Links = b.Links * a.Received
+	r := ranking{blend: b, ask: ask, best: top[Scored]{limit: ask.Limit, compare: compareScored}}
+	if r.best.limit == 0 {
+		r.best.limit = math.MaxInt
+	}
+	r.streams(seeds)
+	best := crowd(cs)
+	for i, c := range cs {
+		x := Scored{Node: c.Node, Place: i, Likeness: likeness(c, best)}
+		if c.Named {
+			x.Named = b.Named
 		}
+		if a != nil {
+			x.Links = b.Links * a.take(c.Node)
+		}
+		r.offer(x)
 	}
-	if hints != nil {
-		r.hint(b, seeds, hints)
+	if a != nil {
+		a.rest(func(n memory.Ordinal, received float64) {
+			r.offer(Scored{Node: n, Place: len(cs), Links: b.Links * received})
+		})
 	}
-	for i := range r.all {
-		x := &r.all[i]
-		x.Score = x.Likeness + x.Links + x.Stream + x.Named + x.People + x.Asks
+	return r.best.sorted()
+}
+
+// likeness puts the score of a candidate between 0, for the least of the crowd, and 1.
+func likeness(c Candidate, best []Candidate) float64 {
+	if len(best) == 0 || c.Score-c.Score != 0 || compareCandidates(c, best[len(best)-1]) > 0 {
+		return 0 // not of the crowd; a long answer has it all the same
 	}
-	slices.SortFunc(r.all, func(a, b Scored) int {
-		return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.Node, b.Node))
-	})
-	return r.all
+	if least, most := best[len(best)-1].Score, best[0].Score; most > least {
+		return (c.Score - least) / (most - least)
+	}
+	return 1
 }
 
 type ranking struct {
-	all []Scored
-	at  map[memory.Ordinal]int
+	blend     Blend
+	ask       Ask
+	strongest map[uint32]float64 // seed of a stream
+	most      float64            // that hints can add
+	best      top[Scored]
 }
 
-func (r *ranking) of(n memory.Ordinal) *Scored {
-	i, ok := r.at[n]
-	if !ok {
-		i = len(r.all)
-		r.at[n] = i
-		r.all = append(r.all, Scored{Node: n})
+// streams finds the strongest seed of each stream, and what hints can add at most.
+func (r *ranking) streams(seeds []Seed) {
+	if r.ask.Hints == nil {
+		return
 	}
-	return &r.all[i]
-}
-
-// likeness puts the scores of the candidates between 0 and 1. Those beyond the
-// crowd, which are below it, are kept with 0, so that a long answer has them.
-func (r *ranking) likeness(cs []Candidate) {
-	best := crowd(cs)
-	for _, c := range best {
-		least, most := best[len(best)-1].Score, best[0].Score
-		x := r.of(c.Node)
-		x.Likeness = 1
-		if most > least {
-			x.Likeness = (c.Score - least) / (most - least)
-		}
-	}
-	for _, c := range cs {
-		r.of(c.Node)
-	}
-}
-
-func (r *ranking) hint(b Blend, seeds []Seed, hints func(memory.Ordinal) Hints) {
-	known := make([]Hints, len(r.all))
-	strongest := map[uint32]float64{}
-	for i := range r.all {
-		known[i] = hints(r.all[i].Node)
-	}
+	r.strongest = make(map[uint32]float64, len(seeds))
+	most := 0.0
 	for _, s := range seeds {
-		if i, ok := r.at[s.Node]; ok {
-			strongest[known[i].Stream] = math.Max(strongest[known[i].Stream], s.Activation)
+		if h, ok := r.ask.Hints(s.Node); ok && h.Stream != 0 {
+			r.strongest[h.Stream] = max(r.strongest[h.Stream], s.Activation)
+			most = max(most, s.Activation)
 		}
 	}
-	for i := range r.all {
-		x, h := &r.all[i], known[i]
-		if h.Stream != 0 {
-			x.Stream = b.Stream * strongest[h.Stream]
-		}
-		if h.Named {
-			x.Named = b.Named
-		}
-		if h.People {
-			x.People = b.People
-		}
-		if h.Asks {
-			x.Asks = -b.Asks
-		}
+	r.most = max(0, r.blend.Stream*most) + max(0, r.blend.People) + max(0, -r.blend.Asks) + r.ask.Beside
+}
+
+// rounding is more than a sum of a few parts is off by.
+const rounding = 1e-9
+
+// offer takes a memory among the best when it is. Most cannot be, whatever the hints are,
+// and are not asked about.
+func (r *ranking) offer(x Scored) {
+	if r.best.full() && x.Likeness+x.Links+x.Named+r.most+rounding < r.best.worst().Score {
+		return
 	}
+	if r.ask.Hints != nil {
+		h, ok := r.ask.Hints(x.Node)
+		if !ok {
+			return
+		}
+		r.hint(&x, h)
+	}
+	x.Score = x.Likeness + x.Links + x.Stream + x.Named + x.People + x.Asks + x.Beside
+	r.best.add(x)
+}
+
+func (r *ranking) hint(x *Scored, h Hints) {
+	if h.Stream != 0 {
+		x.Stream = r.blend.Stream * r.strongest[h.Stream]
+	}
+	if h.People {
+		x.People = r.blend.People
+	}
+	if h.Asks {
+		x.Asks = -r.blend.Asks
+	}
+	x.Beside = h.Beside
+}
+
+func compareScored(a, b Scored) int {
+	if a.Score != b.Score {
+		return cmp.Compare(b.Score, a.Score)
+	}
+	return cmp.Or(cmp.Compare(a.Place, b.Place), cmp.Compare(a.Node, b.Node))
 }

@@ -3,7 +3,6 @@ package graph
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -163,14 +162,8 @@ func (g *Graph) Spread(ctx context.Context, seeds []Seed, o Options) (Result, er
 	}
 	s := g.acquire(&o)
 	defer g.release(s)
-	if err := s.plant(seeds); err != nil {
+	if err := s.run(ctx, seeds); err != nil {
 		return Result{}, err
-	}
-	for hop := 1; hop <= o.Hops && len(s.woken) > 0; hop++ {
-		if err := s.fire(ctx, hop); err != nil {
-			return Result{}, fmt.Errorf("spread, hop %d: %w", hop, err)
-		}
-		s.deliver(hop)
 	}
 	return s.result(), nil
 }
@@ -197,6 +190,7 @@ type spread struct {
 type touched struct {
 	node     memory.Ordinal
 	blocked  bool    // Allow said no
+	taken    bool    // see Activation
 	own      float64 // as a seed
 	received float64
 	inflow   float64 // of the last wave

@@ -41,12 +41,12 @@ func (r *run) best() (f float64) {
 
 // toOne brings scores between 0, for the least candidate, and 1, for the best.
 func (r *run) toOne() {
-	most, least := r.answer.Ranked[0].Score, r.answer.Ranked[len(r.answer.Ranked)-1].Score
+	most, least := r.found[0].score, r.found[len(r.found)-1].score
 	for i, x := range r.answer.Ranked {
 		likeness := 1.0
 		if most > least {
 			likeness = (x.Score - least) / (most - least)
 		}
-		r.answer.Ranked[i].Parts, r.answer.Ranked[i].Score = scaled(x, likeness), likeness
+		r.answer.Ranked[i].Parts, r.answer.Ranked[i].Score = scaled(x.Parts, x.Score, likeness), likeness
 	}
 }

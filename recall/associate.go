@@ -1,10 +1,8 @@
 package recall
 
 import (
-	"cmp"
 	"context"
 	"math"
-	"slices"
 
 	"github.com/bits-and-blooms/bitset"
 
@@ -43,55 +41,48 @@ func (r *run) spreads() bool { return r.Links != nil && !r.Cue.Stages.NoLinks }
 // names, people, time and context are blended. Parts of a candidate's likeness are scaled with
 // it, so that parts still sum to the score.
 func (r *run) associate(ctx context.Context) {
-	found := r.answer.Ranked
-	a := association{run: r, place: make(map[memory.Ordinal]int, len(found))}
-	for i, x := range found {
-		row, _ := r.Facets.At(x.Slot)
-		a.candidates = append(a.candidates, graph.Candidate{Node: row.Ordinal, Score: x.Score})
-		a.place[row.Ordinal] = i
+	a := association{run: r, candidates: make([]graph.Candidate, len(r.found))}
+	for i, x := range r.found {
+		a.candidates[i] = graph.Candidate{Node: r.Facets.Ordinal(x.slot), Score: x.score}
 	}
 	seeds := graph.Wake(a.candidates)
-	var activated []graph.Activated
-	var hints func(memory.Ordinal) graph.Hints
+	ask := graph.Ask{Hints: a.hints, Limit: r.Limit}
 	if r.spreads() {
-		spread, err := a.run.spread(ctx, seeds, a.allow)
-		if err != nil { // the time is over: likeness alone is still an answer
+		o := graph.Options{Allow: a.allow}
+		if r.Cue.Explain {
+			o.Paths = pathsShown
+		}
+		var err error
+		if a.activation, err = r.Links.Activate(ctx, seeds, o); err != nil { // the time is over: likeness alone is still an answer
 			r.answer.Partial = true
+			r.asFound()
 			return
 		}
-		activated, hints = spread, a.hints
+		defer a.activation.Close()
 		a.name()
 		a.people = r.Known.PeopleIn(r.Cue.Text)
 	}
 	a.ofTime(ctx)
 	a.primed(ctx)
-	if r.Cue.Explain {
-		a.spread = make(map[memory.Ordinal]graph.Activated, len(activated))
-		for _, x := range activated {
-			a.spread[x.Node] = x
-		}
+	if a.timed != nil {
+		ask.Beside += timeWeight
 	}
-	scored := graph.DefaultBlend.Rank(a.candidates, seeds, activated, hints)
-	r.answer.Ranked = a.ranked(scored, found)
-}
-
-// spread lets seeds activate what allow lets through.
-func (r *run) spread(ctx context.Context, seeds []graph.Seed, allow func(memory.Ordinal) bool) ([]graph.Activated, error) {
-	o := graph.Options{Allow: allow}
-	if r.Cue.Explain {
-		o.Paths = pathsShown
+	if a.context != nil {
+		ask.Beside += contextWeight
 	}
-	spread, err := r.Links.Spread(ctx, seeds, o)
-	return spread.Activated, err
+	scored := graph.DefaultBlend.Rank(a.candidates, seeds, a.activation, ask)
+	r.answer.Ranked = make([]Ranked, len(scored))
+	for i := range scored {
+		r.answer.Ranked[i] = a.reasoned(&scored[i])
+	}
 }
 
 type association struct {
 	*run
-	candidates []graph.Candidate
-	place      map[memory.Ordinal]int // of a candidate among those that likeness found
-	named      map[memory.Ordinal]bool
+	candidates []graph.Candidate      // those that likeness found, then others
+	place      map[memory.Ordinal]int // of a candidate; nil until it is asked for
 	people     *bitset.BitSet
-	spread     map[memory.Ordinal]graph.Activated
+	activation *graph.Activation
 	context    map[memory.Ordinal]float64 // how ready the cue's context makes it, to 1
 }
 
@@ -100,18 +91,21 @@ func (a *association) allow(n memory.Ordinal) bool {
 	return ok || a.Known.Carries(n)
 }
 
-// add makes a memory a candidate that needs no likeness, and has none: it is as unlike
-// as the least of the others.
-func (a *association) add(n memory.Ordinal) {
-	if _, ok := a.place[n]; ok {
-		return
+// add makes a memory a candidate that needs no likeness, and has none.
+func (a *association) add(n memory.Ordinal) *graph.Candidate {
+	if a.place == nil {
+		a.place = make(map[memory.Ordinal]int, len(a.candidates))
+		for i, c := range a.candidates {
+			a.place[c.Node] = i
+		}
 	}
-	least := 0.0
-	if len(a.candidates) > 0 {
-		least = a.candidates[len(a.candidates)-1].Score
+	i, ok := a.place[n]
+	if !ok {
+		i = len(a.candidates)
+		a.place[n] = i
+		a.candidates = append(a.candidates, graph.Candidate{Node: n, Score: math.Inf(-1)})
 	}
-	a.place[n] = len(a.candidates)
-	a.candidates = append(a.candidates, graph.Candidate{Node: n, Score: least})
+	return &a.candidates[i]
 }
 
 // slot is where a node stands, when the filter lets it through.
@@ -122,84 +116,49 @@ func (a *association) slot(n memory.Ordinal) (uint32, bool) {
 
 // name makes what the cue names a candidate, too: it needs no likeness to be meant.
 func (a *association) name() {
-	a.named = make(map[memory.Ordinal]bool)
 	if a.Cue.Text == "" {
 		return
 	}
 	for _, n := range rules.NamedBy(a.Cue.Text, a.Known) {
-		if _, ok := a.slot(n); !ok {
-			continue
+		if _, ok := a.slot(n); ok {
+			a.add(n).Named = true
 		}
-		a.named[n] = true
-		a.add(n)
 	}
 }
 
-func (a *association) hints(n memory.Ordinal) graph.Hints {
+// hints says what else there is to a memory; an entity is no result.
+func (a *association) hints(n memory.Ordinal) (h graph.Hints, ok bool) {
 	slot, ok := a.slot(n)
 	if !ok {
-		return graph.Hints{} // an entity
+		return h, false
 	}
-	return graph.Hints{Stream: a.Known.Stream(n), Named: a.named[n], Asks: a.Known.EndsAsking(n),
-		People: a.people != nil && a.people.Test(uint(slot))}
-}
-
-// ranked turns what the blend says into results; equal ones stay in the order of
-// their likeness.
-func (a *association) ranked(scored []graph.Scored, found []Ranked) []Ranked {
-	all := make([]placed, len(scored))
-	for i := range scored {
-		x := &scored[i]
-		at, ok := a.place[x.Node]
-		if !ok {
-			at = len(a.candidates)
-		} else if at >= len(found) { // of candidates without likeness alone, all are the best
-			x.Score, x.Likeness = x.Score-x.Likeness, 0
-		}
-		x.Score += a.timeOf(x.Node) + a.contextOf(x.Node)
-		all[i] = placed{x, at}
+	h.Beside = a.timeOf(slot) + a.contextOf(n)
+	if a.activation != nil {
+		h.Stream, h.Asks = a.Known.Stream(n), a.Known.EndsAsking(n)
+		h.People = a.people != nil && a.people.Test(uint(slot))
 	}
-	slices.SortFunc(all, func(x, y placed) int {
-		return cmp.Or(cmp.Compare(y.Score, x.Score), cmp.Compare(x.at, y.at), cmp.Compare(x.Node, y.Node))
-	})
-	out := make([]Ranked, 0, min(len(all), a.Limit))
-	for _, x := range all {
-		slot, ok := a.slot(x.Node)
-		if !ok {
-			continue
-		}
-		if len(out) == a.Limit {
-			break // reasons are only made for what is given
-		}
-		out = append(out, a.reasoned(x, slot, found))
-	}
-	return out
-}
-
-// placed is a memory and its place among the candidates; behind all when it is none.
-type placed struct {
-	*graph.Scored
-	at int
+	return h, true
 }
 
 // reasoned is a result with the parts of its score.
-func (a *association) reasoned(x placed, slot uint32, found []Ranked) Ranked {
+func (a *association) reasoned(x *graph.Scored) Ranked {
+	slot, _ := a.slot(x.Node)
 	one := Ranked{Slot: slot, Score: x.Score}
-	if x.at < len(found) {
-		one.Parts = scaled(found[x.at], x.Likeness)
-	} else if x.Likeness != 0 {
-		one.Parts = []Part{{Stage: "likeness", Value: x.Likeness}}
+	if x.Place < len(a.found) {
+		one.Parts = scaled(a.found[x.Place].parts(), a.found[x.Place].score, x.Likeness)
 	}
-	one.Parts = append(append(one.Parts, others(*x.Scored)...), a.beside(x.Node)...)
-	one.Paths = pathsOf(a.spread[x.Node])
+	one.Parts = append(append(one.Parts, others(x)...), a.beside(x.Node, slot)...)
+	if a.Cue.Explain && a.activation != nil {
+		one.Paths = pathsOf(a.activation.Paths(x.Node))
+	}
 	return one
 }
 
 // scaled gives the parts of a candidate's likeness, now that it lies between 0 and
 // 1: what they are short of it, or beyond, is the part "scale". Parts that are so large
 // that they swallow it (dot products have no bound) are told as one.
-func scaled(x Ranked, likeness float64) []Part {
-	parts := append(slices.Clone(x.Parts), Part{Stage: "scale", Value: likeness - x.Score})
+func scaled(parts []Part, score, likeness float64) []Part {
+	parts = append(parts, Part{Stage: "scale", Value: likeness - score})
 	sum := 0.0
 	for _, p := range parts {
 		sum += p.Value
@@ -210,7 +169,7 @@ func scaled(x Ranked, likeness float64) []Part {
 	return parts
 }
 
-func others(x graph.Scored) (parts []Part) {
+func others(x *graph.Scored) (parts []Part) {
 	for _, p := range []Part{{Stage: "links", Value: x.Links}, {Stage: "stream", Value: x.Stream}, {Stage: "named", Value: x.Named},
 		{Stage: "people", Value: x.People}, {Stage: "asks", Value: x.Asks}} {
 		if p.Value != 0 {
@@ -220,8 +179,8 @@ func others(x graph.Scored) (parts []Part) {
 	return parts
 }
 
-func pathsOf(x graph.Activated) (paths []Path) {
-	for _, p := range x.Paths {
+func pathsOf(found []graph.Path) (paths []Path) {
+	for _, p := range found {
 		path := Path{Activation: p.Contribution, Nodes: []memory.Ordinal{p.Seed}}
 		for _, s := range p.Steps {
 			other := s.To

@@ -84,9 +84,8 @@ func (a *association) wakes(ctx context.Context, p *Prime) []graph.Seed {
 	earlier.fuse()
 	a.answer.Partial = a.answer.Partial || earlier.answer.Partial
 	var cs []graph.Candidate
-	for _, x := range earlier.answer.Ranked {
-		row, _ := a.Facets.At(x.Slot)
-		cs = append(cs, graph.Candidate{Node: row.Ordinal, Score: x.Score})
+	for _, x := range earlier.found {
+		cs = append(cs, graph.Candidate{Node: a.Facets.Ordinal(x.slot), Score: x.score})
 	}
 	seeds := graph.Wake(cs)
 	return seeds[:min(len(seeds), contextWakes)]
@@ -99,12 +98,12 @@ func (a *association) passOn(ctx context.Context, order []memory.Ordinal) []memo
 	for _, n := range order {
 		seeds = append(seeds, graph.Seed{Node: n, Activation: a.context[n]})
 	}
-	activated, err := a.run.spread(ctx, seeds, a.allow)
+	spread, err := a.Links.Spread(ctx, seeds, graph.Options{Allow: a.allow})
 	if err != nil {
 		a.answer.Partial = true
 		return order
 	}
-	for _, x := range activated {
+	for _, x := range spread.Activated {
 		if a.context[x.Node] == 0 {
 			order = append(order, x.Node)
 		}
@@ -117,8 +116,8 @@ func (a *association) passOn(ctx context.Context, order []memory.Ordinal) []memo
 func (a *association) contextOf(n memory.Ordinal) float64 { return contextWeight * a.context[n] }
 
 // beside are the parts that come from beside the cue's own likeness and links.
-func (a *association) beside(n memory.Ordinal) (parts []Part) {
-	if v := a.timeOf(n); v != 0 {
+func (a *association) beside(n memory.Ordinal, slot uint32) (parts []Part) {
+	if v := a.timeOf(slot); v != 0 {
 		p := Part{Stage: "time", Value: v}
 		if a.Cue.Explain {
 			p.Note = noteTimes(a.answer.Times)

@@ -27,10 +27,11 @@
 package recall
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
-	"sort"
+	"slices"
 	"time"
 
 	"github.com/bits-and-blooms/bitset"
@@ -161,11 +162,13 @@ func Run(ctx context.Context, ix Indexes, q Question) (Answer, error) {
 		r.readTimes()
 		if r.associates() {
 			r.stage("links", func() { r.associate(ctx) })
+		} else {
+			r.asFound()
 		}
 		if r.Among {
 			r.comparable()
 		}
-		r.answer.Ranked = r.answer.Ranked[:min(len(r.answer.Ranked), r.Limit)]
+		r.explain()
 		r.cite()
 	}
 	return r.answer, r.err
@@ -180,6 +183,7 @@ type run struct {
 	query   text.Query
 	words   []text.Hit
 	near    []ann.Hit
+	found   []likely       // the candidates, best first
 	timed   *bitset.BitSet // whose valid time the cue's words name; nil: they name none
 }
 
@@ -229,66 +233,104 @@ func searchOf(exact *bool) ann.Options {
 	return ann.Options{Exact: *exact, Walk: !*exact}
 }
 
-// fuse joins the legs, ranks, and cuts.
-func (r *run) fuse() {
-	ranked := r.legs()
-	top := 0.0
-	for _, x := range ranked {
-		top = max(top, x.Score)
-	}
-	for _, slot := range r.Named {
-		ranked = r.addNamed(ranked, slot, top)
-	}
-	sort.Slice(ranked, func(i, j int) bool {
-		if ranked[i].Score != ranked[j].Score {
-			return ranked[i].Score > ranked[j].Score
-		}
-		return ranked[i].Slot < ranked[j].Slot
-	})
-	r.answer.Ranked = ranked
-	r.explain()
+// likely is a candidate and what its likeness is made of.
+type likely struct {
+	slot             uint32
+	said             said
+	score            float64
+	text, vector, id float64 // they sum to score
 }
 
-func (r *run) legs() []Ranked {
+// said is which parts a score has.
+type said uint8
+
+const (
+	byText said = 1 << iota
+	byVector
+	byID
+)
+
+// ranked is a result with the parts of its score.
+func (x *likely) ranked() Ranked { return Ranked{Slot: x.slot, Score: x.score, Parts: x.parts()} }
+
+func (x *likely) parts() []Part {
+	parts := make([]Part, 0, 4) // and one for what comes after
+	if x.said&byText != 0 {
+		parts = append(parts, Part{Stage: "text", Value: x.text})
+	}
+	if x.said&byVector != 0 {
+		parts = append(parts, Part{Stage: "vector", Value: x.vector})
+	}
+	if x.said&byID != 0 {
+		parts = append(parts, Part{Stage: "id", Value: x.id})
+	}
+	return parts
+}
+
+// fuse joins the legs and puts the candidates in order.
+func (r *run) fuse() {
+	r.found = r.legs()
+	top := 0.0
+	for _, x := range r.found {
+		top = max(top, x.score)
+	}
+	for _, slot := range r.Named {
+		r.addNamed(slot, top)
+	}
+	slices.SortFunc(r.found, func(a, b likely) int {
+		if a.score != b.score {
+			return cmp.Compare(b.score, a.score)
+		}
+		return cmp.Compare(a.slot, b.slot)
+	})
+}
+
+// asFound makes the best candidates the answer.
+func (r *run) asFound() {
+	n := min(len(r.found), r.Limit)
+	r.answer.Ranked = make([]Ranked, n)
+	for i := range n {
+		r.answer.Ranked[i] = r.found[i].ranked()
+	}
+}
+
+func (r *run) legs() []likely {
 	switch {
 	case len(r.near) == 0:
-		ranked := make([]Ranked, len(r.words))
+		found := make([]likely, len(r.words))
 		for i, h := range r.words {
-			ranked[i] = one(h.Doc, "text", h.Score)
+			score := finite(h.Score)
+			found[i] = likely{slot: h.Doc, said: byText, score: score, text: score}
 		}
-		return ranked
+		return found
 	case len(r.words) == 0:
-		ranked := make([]Ranked, len(r.near))
+		found := make([]likely, len(r.near))
 		for i, h := range r.near {
-			ranked[i] = one(h.Slot, "vector", h.Score)
+			score := finite(h.Score)
+			found[i] = likely{slot: h.Slot, said: byVector, score: score, vector: score}
 		}
-		return ranked
+		return found
 	}
 	return r.both()
 }
 
-func one(slot uint32, stage string, score float64) Ranked {
-	score = finite(score)
-	return Ranked{Slot: slot, Score: score, Parts: []Part{{Stage: stage, Value: score}}}
-}
-
 // both is the weighted sum of z-scores over the union of the candidates. A
 // candidate without a vector has the lowest vector score of the others.
-func (r *run) both() []Ranked {
+func (r *run) both() []likely {
 	slots := r.union()
 	words := standardise(r.Words.Scores(r.query, slots))
 	near := standardise(r.nearness(slots))
-	ranked := make([]Ranked, len(slots))
+	found := make([]likely, len(slots))
 	for i, slot := range slots {
 		t, v := r.Weights.Text*words[i], r.Weights.Vector*near[i]
-		ranked[i] = Ranked{Slot: slot, Score: t + v, Parts: []Part{{Stage: "text", Value: t}, {Stage: "vector", Value: v}}}
+		found[i] = likely{slot: slot, said: byText | byVector, score: t + v, text: t, vector: v}
 	}
-	return ranked
+	return found
 }
 
 func (r *run) union() []uint32 {
 	seen := make(map[uint32]bool, len(r.words)+len(r.near))
-	var slots []uint32
+	slots := make([]uint32, 0, len(r.words)+len(r.near))
 	add := func(slot uint32) {
 		if !seen[slot] {
 			seen[slot] = true
@@ -353,27 +395,23 @@ func standardise(xs []float64) []float64 {
 
 // addNamed gives a memory that the cue names a place above all others, whose
 // best score is top: it was asked for by name.
-func (r *run) addNamed(ranked []Ranked, slot uint32, top float64) []Ranked {
+func (r *run) addNamed(slot uint32, top float64) {
 	if !r.allowed.Test(uint(slot)) {
-		return ranked
+		return
 	}
-	for i := range ranked {
-		if x := &ranked[i]; x.Slot == slot {
-			if x.Parts[len(x.Parts)-1].Stage == "id" {
-				return ranked // named twice
-			}
-			part := Part{Stage: "id", Value: aboveAll(top, x.Score)}
-			if lifted := x.Score + part.Value; lifted >= top+namedScore {
-				x.Score, x.Parts = lifted, append(x.Parts, part)
-			} else { // a likeness so low that the sum has lost what lifts it
-				part.Value = aboveAll(top, 0)
-				x.Score, x.Parts = part.Value, []Part{part}
-			}
-			return ranked
-		}
+	i := slices.IndexFunc(r.found, func(x likely) bool { return x.slot == slot })
+	if i < 0 {
+		i, r.found = len(r.found), append(r.found, likely{slot: slot})
 	}
-	value := aboveAll(top, 0)
-	return append(ranked, Ranked{Slot: slot, Score: value, Parts: []Part{{Stage: "id", Value: value}}})
+	x := &r.found[i]
+	if x.said&byID != 0 {
+		return // named twice
+	}
+	id := aboveAll(top, x.score)
+	if x.score+id < top+namedScore { // a likeness so low that the sum has lost what lifts it
+		*x, id = likely{slot: slot}, aboveAll(top, 0)
+	}
+	x.said, x.id, x.score = x.said|byID, id, x.score+id
 }
 
 // namedScore is above what words or angles give; dot products and distances have

@@ -46,8 +46,7 @@ func (a *association) ofTime(ctx context.Context) {
 		return
 	}
 	for _, slot := range a.likeIn(ctx, a.timed) {
-		row, _ := a.Facets.At(slot)
-		a.add(row.Ordinal)
+		a.add(a.Facets.Ordinal(slot))
 	}
 }
 
@@ -75,8 +74,8 @@ func (a *association) likeIn(ctx context.Context, set *bitset.BitSet) (slots []u
 }
 
 // timeOf is the part of a memory's score for lying in a time that the cue names.
-func (a *association) timeOf(n memory.Ordinal) float64 {
-	if slot, ok := a.slot(n); a.timed != nil && ok && a.timed.Test(uint(slot)) {
+func (a *association) timeOf(slot uint32) float64 {
+	if a.timed != nil && a.timed.Test(uint(slot)) {
 		return timeWeight
 	}
 	return 0

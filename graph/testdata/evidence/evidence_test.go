@@ -131,15 +131,17 @@ func measure(t *testing.T, leg string, spaces []*space) {
 func answer(t *testing.T, s *space, q *question, v variant, vectors bool) []int {
 	cs := candidates(s.collection, q, vectors)
 	seeds := graph.Wake(cs)
-	spread, err := s.graph.Spread(context.Background(), seeds, v.options)
+	activation, err := s.graph.Activate(context.Background(), seeds, v.options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	named := map[memory.Ordinal]bool{}
+	defer activation.Close()
 	for _, n := range rules.NamedBy(q.text, s) {
-		named[n] = true
-		if v.blend.Named > 0 && !slices.ContainsFunc(cs, func(c graph.Candidate) bool { return c.Node == n }) {
-			cs = append(cs, graph.Candidate{Node: n, Score: cs[len(cs)-1].Score})
+		i := slices.IndexFunc(cs, func(c graph.Candidate) bool { return c.Node == n })
+		if i >= 0 {
+			cs[i].Named = true
+		} else if v.blend.Named > 0 {
+			cs = append(cs, graph.Candidate{Node: n, Score: math.Inf(-1), Named: true})
 		}
 	}
 	people := map[string]bool{}
@@ -149,13 +151,13 @@ func answer(t *testing.T, s *space, q *question, v variant, vectors bool) []int 
 		}
 		return true
 	})
-	ranked := v.blend.Rank(cs, seeds, spread.Activated, func(n memory.Ordinal) graph.Hints {
-		h := graph.Hints{Named: named[n], Asks: rules.EndsAsking(s.texts[n-1])}
+	ranked := v.blend.Rank(cs, seeds, activation, graph.Ask{Hints: func(n memory.Ordinal) (graph.Hints, bool) {
+		h := graph.Hints{Asks: rules.EndsAsking(s.texts[n-1])}
 		if s.streams != nil {
 			h.Stream, h.People = s.streams[n-1], people[s.people[n-1]]
 		}
-		return h
-	})
+		return h, true
+	}})
 	order := make([]int, len(ranked))
 	for i, x := range ranked {
 		order[i] = int(x.Node - 1)
