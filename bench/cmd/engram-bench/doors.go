@@ -31,7 +31,7 @@ func doors(ctx context.Context, b *bench) error {
 	for _, part := range []struct {
 		name string
 		run  func(context.Context) error
-	}{{"mix", b.doorsMix}, {"rate", b.doorsRate}, {"transfer", b.doorsTransfer}, {"idle", b.doorsIdle}} {
+	}{{"mix", b.doorsMix}, {"caller", b.doorsCaller}, {"rate", b.doorsRate}, {"transfer", b.doorsTransfer}, {"idle", b.doorsIdle}} {
 		if !b.does(part.name) {
 			continue
 		}
@@ -93,7 +93,7 @@ func (b *bench) newEntries(ctx context.Context, dir string) (w *entries, err err
 		return errors.Join(srv.Shutdown(ctx), <-ended, w.db.Close())
 	}
 	w.rest = restAt(ln.Addr().String(), w.pool)
-	if w.grpc, err = engramclient.New(ln.Addr().String(), engramclient.Options{Protocol: engramclient.GRPC, Timeout: -1, Retries: -1, NoIdempotencyKeys: true, StaleReads: true}); err != nil {
+	if w.grpc, err = engramclient.New(ln.Addr().String(), w.options()); err != nil {
 		return nil, errors.Join(err, w.stop())
 	}
 	if err := w.fill(ctx, b.seed); err != nil {
@@ -147,20 +147,7 @@ func (w *entries) all() []entry {
 				return err
 			},
 		},
-		{
-			func(ctx context.Context, i int) error {
-				e := &w.pool.episodes[i%len(w.pool.episodes)]
-				_, err := w.grpc.Remember(ctx, &engramv1.RememberRequest{Space: doorsSpace, Memory: &engramv1.MemoryInput{Text: e.Text, Vector: e.Vector}})
-				return err
-			},
-			func(ctx context.Context, i int) error {
-				r, err := w.grpc.Recall(ctx, &engramv1.RecallRequest{Space: doorsSpace, Cue: &engramv1.Cue{Vector: w.queries[i%len(w.queries)]}})
-				if err == nil && len(r.GetResults()) == 0 {
-					err = errNothing
-				}
-				return err
-			},
-		},
+		w.over(w.grpc),
 		{
 			func(ctx context.Context, i int) error { return w.rest.remember(ctx, doorsSpace, i) },
 			func(ctx context.Context, i int) error {
@@ -168,6 +155,29 @@ func (w *entries) all() []entry {
 			},
 		},
 	}
+}
+
+// over are the calls of a client.
+func (w *entries) over(c *engramclient.Client) entry {
+	return entry{
+		func(ctx context.Context, i int) error {
+			e := &w.pool.episodes[i%len(w.pool.episodes)]
+			_, err := c.Remember(ctx, &engramv1.RememberRequest{Space: doorsSpace, Memory: &engramv1.MemoryInput{Text: e.Text, Vector: e.Vector}})
+			return err
+		},
+		func(ctx context.Context, i int) error {
+			r, err := c.Recall(ctx, &engramv1.RecallRequest{Space: doorsSpace, Cue: &engramv1.Cue{Vector: w.queries[i%len(w.queries)]}})
+			if err == nil && len(r.GetResults()) == 0 {
+				err = errNothing
+			}
+			return err
+		},
+	}
+}
+
+// options are those of the gRPC client: each call once and as it is.
+func (*entries) options() engramclient.Options {
+	return engramclient.Options{Protocol: engramclient.GRPC, Timeout: -1, Retries: -1, NoIdempotencyKeys: true, StaleReads: true}
 }
 
 // doorsMix runs 1,000 operations a second, half of them writes, each through a
@@ -207,7 +217,7 @@ func (b *bench) doorsMix(ctx context.Context) (err error) {
 	}
 	step("done in %v", time.Since(begin).Round(time.Millisecond))
 	b.reportDoors(r, w.seen)
-	return b.oneCaller(ctx, w)
+	return nil
 }
 
 // quantiles are those of every table.
@@ -235,47 +245,6 @@ func (b *bench) reportDoors(r *load.Result, seen *listener) {
 	b.Add(record.Figure{Name: "errors", Value: 100 * float64(r.Errors()) / max(1, float64(r.All.Count())), Unit: "%"}, record.AtMost(0))
 	b.Millis("all, p99", r.All.At(0.99), int(r.All.Count()), record.AtMost(50))
 	b.Millis("wait for a free worker, p99", r.Late.At(0.99), int(r.Late.Count()), nil)
-}
-
-// doorBar is what a door may cost at p50, in milliseconds.
-const doorBar = 0.15
-
-// oneCaller asks every door in turn, so that nothing queues: what a door itself costs
-// is its p50 without that of the same operation in process.
-func (b *bench) oneCaller(ctx context.Context, w *entries) error {
-	step("one caller, each door in turn")
-	doors := w.all()
-	w.seen.forget()
-	w.seen.listening.Store(true)
-	spent := make([]*load.Latency, 2*len(doors))
-	for i := range spent {
-		spent[i] = load.NewLatency()
-	}
-	for i := range b.n(4000) {
-		for turn := range doors {
-			d := (i + turn) % len(doors) // whom one door's work disturbs is another's turn next time
-			for k, do := range []func(context.Context, int) error{doors[d].remember, doors[d].recall} {
-				begin := time.Now()
-				if err := do(ctx, i); err != nil {
-					return fmt.Errorf("%s: %w", doorNames[d], err)
-				}
-				spent[2*d+k].Add(time.Since(begin))
-			}
-		}
-	}
-	for k, kind := range []string{"remember", "recall"} {
-		plain := spent[k].At(0.5)
-		b.Millis("one caller, in process, "+kind+", p50", plain, int(spent[k].Count()), nil)
-		for d := 1; d < len(doors); d++ {
-			l := spent[2*d+k]
-			b.Millis("one caller, "+doorNames[d]+", "+kind+", p50", l.At(0.5), int(l.Count()), nil)
-			if seen := w.seen.of(doorNames[d] + ", " + kind); seen != nil {
-				b.Millis("one caller, "+doorNames[d]+", "+kind+", server, p50", seen.At(0.5), int(seen.Count()), nil)
-			}
-			b.Millis("what "+doorNames[d]+" costs a "+kind, l.At(0.5)-plain, int(l.Count()), record.AtMost(doorBar))
-		}
-	}
-	return nil
 }
 
 // A listener hears how long the server's calls took from its log.

@@ -68,27 +68,19 @@ func (p *process) stop() error {
 
 // doorsTransfer brings 100,000 passages in and out: by the command line over a
 // server, by the API as a stream, and by the command line with a directory of its
-// own. Vectors and links of the passages follow in the background of the server, as
-// they do for everybody; the export is measured once they are there too.
+// own, each in spaces without a model, so that nothing but the transfer is at work;
+// and once with the default settings, whose vectors follow while the export runs.
 func (b *bench) doorsTransfer(ctx context.Context) error {
 	bin, err := b.binary(ctx)
 	if err != nil {
 		return err
 	}
-	n := b.n(100_000)
-	file := filepath.Join(b.scratch, "passages.jsonl")
-	if err := writePassages(file, b.seed, n); err != nil {
+	t := &transfers{b: b, bin: bin, n: b.n(100_000), file: filepath.Join(b.scratch, "passages.jsonl")}
+	if err := writePassages(t.file, b.seed, t.n); err != nil {
 		return err
 	}
-	b.Parameters["passages"] = fmt.Sprintf("%d of about 60 words, in spaces with the default settings: a model makes vectors, rules make links", n)
-	if err := b.overServer(ctx, bin, file, n); err != nil {
-		return err
-	}
-	dir := filepath.Join(b.scratch, "by-itself")
-	if err := b.moved("import with --data", n, importBar, func() error { return command(ctx, bin, "import", file, "--data", dir) }); err != nil {
-		return err
-	}
-	return b.moved("export with --data", n, exportBar, func() error { return command(ctx, bin, "export", file+".own", "--data", dir) })
+	b.Parameters["passages"] = fmt.Sprintf("%d of about 60 words, with people, tags, metadata and a time", t.n)
+	return errors.Join(t.served(ctx), t.byItself(ctx), t.withModel(ctx))
 }
 
 const (
@@ -96,44 +88,77 @@ const (
 	exportBar = 50_000
 )
 
-func (b *bench) overServer(ctx context.Context, bin, file string, n int) (err error) {
-	p, err := startServer(ctx, bin, filepath.Join(b.scratch, "served"))
+// transfers are those of one file.
+type transfers struct {
+	b    *bench
+	bin  string
+	file string
+	n    int
+}
+
+// plainSpace is a space whose texts no model reads.
+const plainSpace = "plain"
+
+// served moves the file through a server.
+func (t *transfers) served(ctx context.Context) (err error) {
+	p, err := startServer(ctx, t.bin, filepath.Join(t.b.scratch, "served"))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
-	out := file + ".out"
+	at := []string{"--server", p.url, "--space", plainSpace}
+	if err := command(ctx, t.bin, "space", "create", plainSpace, "--model", "none", "--server", p.url); err != nil {
+		return err
+	}
+	out := t.file + ".out"
 	for _, m := range []struct {
 		name string
 		bar  float64
 		do   func() error
 	}{
-		{"import, command line", importBar, func() error { return command(ctx, bin, "import", file, "--server", p.url) }},
-		{"export while vectors are made, command line", exportBar, func() error { return command(ctx, bin, "export", out, "--server", p.url) }},
-		{"import, API", importBar, func() error { return p.post(ctx, "/v1/spaces/copy/import", out) }},
+		{"import, command line", importBar, func() error { return command(ctx, t.bin, append([]string{"import", t.file}, at...)...) }},
+		{"export, command line", exportBar, func() error { return command(ctx, t.bin, append([]string{"export", out}, at...)...) }},
+		{"import, API", importBar, func() error { return p.post(ctx, "/v1/spaces/copy/import", out) }}, // the file's header makes the space
+		{"export, API", exportBar, func() error { return p.get(ctx, "/v1/spaces/copy/export") }},
 	} {
-		if err := b.moved(m.name, n, m.bar, m.do); err != nil {
+		if err := t.b.moved(m.name, t.n, m.bar, m.do); err != nil {
 			return err
 		}
 	}
-	// The copy's backlog goes, so that the first space's links are made in this life.
-	if err := p.drop(ctx, "copy"); err != nil {
+	links, _, err := p.state(ctx, plainSpace)
+	t.b.Note("Spaces without a model; beside their passages the first one has %.0f links that rules made by the end.", links)
+	return err
+}
+
+// byItself moves the file into a directory and out of it, without a server.
+func (t *transfers) byItself(ctx context.Context) error {
+	at := []string{"--data", filepath.Join(t.b.scratch, "by-itself"), "--space", plainSpace}
+	if err := command(ctx, t.bin, "space", "create", plainSpace, "--model", "none", "--data", at[1]); err != nil {
 		return err
 	}
-	if b.scale == 1 {
-		step("waiting for vectors and links, some minutes")
-	}
-	if err := p.settle(ctx, "default", b.seconds(900)); err != nil {
+	if err := t.b.moved("import with --data", t.n, importBar, func() error { return command(ctx, t.bin, append([]string{"import", t.file}, at...)...) }); err != nil {
 		return err
 	}
-	links, behind, err := p.state(ctx, "default")
+	return t.b.moved("export with --data", t.n, exportBar, func() error { return command(ctx, t.bin, append([]string{"export", t.file + ".own"}, at...)...) })
+}
+
+// withModel moves the file into the space that everybody begins with. Its vectors
+// follow for minutes, which nothing waits for here.
+func (t *transfers) withModel(ctx context.Context) (err error) {
+	p, err := startServer(ctx, t.bin, filepath.Join(t.b.scratch, "with-model"))
 	if err != nil {
 		return err
 	}
-	b.Note("The exports behind: %.0f links that rules made stand beside the passages, %.0f vectors were still to come.", links, behind)
-	return errors.Join(
-		b.moved("export with links, command line", n, exportBar, func() error { return command(ctx, bin, "export", out+"2", "--server", p.url) }),
-		b.moved("export with links, API", n, exportBar, func() error { return p.get(ctx, "/v1/spaces/default/export") }))
+	defer func() { err = errors.Join(err, p.stop()) }()
+	if err := t.b.moved("import with the default model, vectors follow", t.n, importBar, func() error { return command(ctx, t.bin, "import", t.file, "--server", p.url) }); err != nil {
+		return err
+	}
+	if err := t.b.moved("export while its vectors are made", t.n, exportBar, func() error { return command(ctx, t.bin, "export", t.file+".out2", "--server", p.url) }); err != nil {
+		return err
+	}
+	_, behind, err := p.state(ctx, "default")
+	t.b.Note("With the default model, %.0f of %d vectors were still to come at the end of that export.", behind, t.n)
+	return err
 }
 
 // moved times something that moves n things.
@@ -208,19 +233,6 @@ func (p *process) post(ctx context.Context, path, file string) error {
 
 func (p *process) get(ctx context.Context, path string) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url+path, nil)
-	if err != nil {
-		return err
-	}
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return err
-	}
-	_, err = drain(answer.Body)
-	return err
-}
-
-func (p *process) drop(ctx context.Context, space string) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodDelete, p.url+"/v1/spaces/"+space+"?confirm="+space, nil)
 	if err != nil {
 		return err
 	}
@@ -331,12 +343,12 @@ func (b *bench) atRest(ctx context.Context, bin, name string, memory *record.Bar
 			return ctx.Err()
 		}
 	}
-	if err := rest(b.seconds(20)); err != nil {
+	if err := rest(b.seconds(10)); err != nil {
 		return err
 	}
 	pid := p.cmd.Process.Pid
 	spent, begin := processorTime(pid), time.Now()
-	if err := rest(b.seconds(30)); err != nil {
+	if err := rest(b.seconds(20)); err != nil {
 		return err
 	}
 	part := (processorTime(pid) - spent).Seconds() / time.Since(begin).Seconds()
