@@ -50,6 +50,7 @@ type Call struct {
 
 	timer *time.Timer              // ends the request; nil in process
 	conn  *http.ResponseController // nil in process
+	body  *boundedBody             // nil in process
 	most  time.Duration
 }
 
@@ -164,6 +165,7 @@ func (c *Call) untimed() {
 		return
 	}
 	c.timer.Stop()
+	c.body.untimed()
 	_ = c.conn.SetReadDeadline(time.Time{}) // not every connection has deadlines
 	_ = c.conn.SetWriteDeadline(time.Time{})
 }

@@ -30,6 +30,11 @@ func (protoCodec) Name() string { return "proto" }
 
 func (protoCodec) Marshal(m any) ([]byte, error) { return proto.Marshal(m.(proto.Message)) }
 
+// MarshalAppend is Marshal into a buffer of Connect's.
+func (protoCodec) MarshalAppend(dst []byte, m any) ([]byte, error) {
+	return proto.MarshalOptions{}.MarshalAppend(dst, m.(proto.Message))
+}
+
 func (protoCodec) Unmarshal(b []byte, m any) error {
 	msg := m.(proto.Message)
 	if err := proto.Unmarshal(b, msg); err != nil {

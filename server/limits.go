@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,22 +15,23 @@ import (
 )
 
 // A boundedBody is the body of a request under its bounds: so many bytes, and so
-// much time from the first to the last of them.
+// much time from the first to the last of them. The time is kept by a timer that sets
+// a deadline in the past when it is over, not by a deadline: over HTTP/2 setting one,
+// and taking it away, are two messages to the goroutine of the connection, which cost
+// a small call more than all else that the door does.
 type boundedBody struct {
 	io.ReadCloser
-	rc    *http.ResponseController
 	read  int64
-	timed bool
+	timer *time.Timer // nil: no bound of time
 }
 
 // boundBody puts the bounds on the body of a request.
-func (s *Server) boundBody(w http.ResponseWriter, r *http.Request) *boundedBody {
+func (s *Server) boundBody(w http.ResponseWriter, conn *http.ResponseController, r *http.Request) *boundedBody {
 	b := &boundedBody{}
 	if r.Body == nil || r.Body == http.NoBody {
 		return b
 	}
-	b.rc = http.NewResponseController(w)
-	b.timed = b.rc.SetReadDeadline(time.Now().Add(s.o.BodyTimeout)) == nil
+	b.timer = time.AfterFunc(s.o.BodyTimeout, func() { _ = conn.SetReadDeadline(longAgo) }) // not every connection has deadlines
 	b.ReadCloser = r.Body
 	if !streamsBody(r) {
 		b.ReadCloser = http.MaxBytesReader(w, r.Body, s.o.MaxBodyBytes)
@@ -41,19 +43,26 @@ func (s *Server) boundBody(w http.ResponseWriter, r *http.Request) *boundedBody 
 func (b *boundedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.read += int64(n)
-	if err != nil {
-		b.done(err)
+	if errors.Is(err, io.EOF) && !b.untimed() {
+		err = os.ErrDeadlineExceeded // the deadline is set by now, or will be: nothing more can be read
 	}
 	return n, err
 }
 
-// done takes the deadline away once the body is there: the connection is read on
-// in the background while the request is worked on, and its end is the client's.
-func (b *boundedBody) done(err error) {
-	if b.timed && errors.Is(err, io.EOF) {
-		b.timed = false
-		_ = b.rc.SetReadDeadline(time.Time{}) // it could be set, so it can be taken away
+// longAgo is a time that is over.
+var longAgo = time.Unix(1, 0)
+
+// untimed takes the bound of time away: once the body is there, as the connection is
+// read on in the background while the request is worked on, and its end is the
+// client's; and of a stream, which has other bounds. It says false when the time was
+// over first.
+func (b *boundedBody) untimed() bool {
+	if b == nil || b.timer == nil {
+		return true
 	}
+	stopped := b.timer.Stop()
+	b.timer = nil
+	return stopped
 }
 
 // CheckListen refuses an address that other machines may reach, unless guarded:

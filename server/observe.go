@@ -95,7 +95,7 @@ func limitsOf(o Options) prometheus.Collector {
 }
 
 // observe counts and logs a request that has been answered.
-func (s *Server) observe(rec *recorder, r *http.Request, body *boundedBody) {
+func (s *Server) observe(rec *recorder) {
 	c := rec.call
 	if memory.SpaceName(c.Space).Check() != nil {
 		c.Space = "" // it names none, and could have anything in it
@@ -113,8 +113,8 @@ func (s *Server) observe(rec *recorder, r *http.Request, body *boundedBody) {
 	if !isStream(verb) {
 		m.seconds.WithLabelValues(verb, c.Door).Observe(took.Seconds())
 	}
-	if body.read > 0 {
-		m.bytesIn.WithLabelValues(verb, c.Door).Add(float64(body.read))
+	if c.body.read > 0 {
+		m.bytesIn.WithLabelValues(verb, c.Door).Add(float64(c.body.read))
 	}
 	m.bytesOut.WithLabelValues(verb, c.Door).Add(float64(rec.bytes))
 	if c.Space != "" && (c.err == nil || c.LSN != 0) { // not for names that somebody made up

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -46,11 +47,16 @@ func newRPC(s *Server) http.Handler {
 		}
 		err := rpcForm(w, r, c)
 		if err == nil && verb != verbReflection { // which is a conversation
-			err = s.plainBody(r, c.Door)
+			buf := buffers.Get().(*bytes.Buffer)
+			defer release(buf) // the handler has ended by then, and with it who reads
+			err = s.plainBody(r, c.Door, buf)
 		}
 		if err != nil {
 			s.fail(w, r, c, err)
 			return
+		}
+		if rec, ok := w.(*recorder); ok && !isStream(verb) {
+			rec.hold()
 		}
 		mux.ServeHTTP(w, r)
 	})

@@ -16,12 +16,17 @@ import (
 // the body of a call is read here, whole and under its bound, taken out of its
 // compression, and handed on plain.
 
-// plainBody reads the body of a call.
-func (s *Server) plainBody(r *http.Request, door string) error {
-	raw, err := io.ReadAll(r.Body)
-	if err != nil {
+// plainBody reads the body of a call into buf, which the body then stands in.
+func (s *Server) plainBody(r *http.Request, door string, buf *bytes.Buffer) error {
+	size := int64(frameBytes)
+	if n := r.ContentLength; n >= 0 && n < maxPooled {
+		size = n
+	}
+	buf.Grow(int(size) + bytes.MinRead) // each read is a message to the connection's goroutine: few, large ones
+	if _, err := buf.ReadFrom(r.Body); err != nil {
 		return bodyError(err)
 	}
+	raw, err := buf.Bytes(), error(nil)
 	switch {
 	case door == doorGRPC, door == doorGRPCWeb:
 		raw, err = s.plainEnvelope(raw, r.Header.Get("Grpc-Encoding"))
@@ -37,6 +42,10 @@ func (s *Server) plainBody(r *http.Request, door string) error {
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(raw)), int64(len(raw))
 	return nil
 }
+
+// frameBytes is how much of a body comes at once over HTTP/2, at most, unless it is
+// agreed on otherwise (RFC 9113, 6.5.2).
+const frameBytes = 16 << 10
 
 // An envelope of gRPC and of Connect's streams: a byte of flags, of which the
 // first says that the message is compressed, and its length in four bytes.

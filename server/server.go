@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -278,9 +279,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.most, c.conn = s.o.MaxRequestTimeout, http.NewResponseController(w)
 	c.timer = time.AfterFunc(s.timeFor(r, c.Door), func() { cancel(errRequestTimeout) })
 	defer c.timer.Stop()
-	body := s.boundBody(rec, r)
+	c.body = s.boundBody(rec, c.conn, r)
+	defer c.body.untimed()
 	r = r.WithContext(ctx)
-	defer s.observe(rec, r, body)
+	defer s.observe(rec)
 	defer c.end()
 	defer s.recovered(rec, r, c)
 	n := s.inFlight.Add(1)
@@ -297,9 +299,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.rest(rec, r, c)
 	default:
 		s.rpc.ServeHTTP(rec, r)
-		if rec.status == 0 {
-			rec.WriteHeader(http.StatusOK) // of a message that has no bytes
-		}
+		rec.end()
 	}
 }
 
@@ -500,6 +500,39 @@ type recorder struct {
 	call   *Call
 	status int
 	bytes  int64
+	held   *bytes.Buffer // see hold; nil: everything is passed on at once
+}
+
+// hold keeps the answer back until its end, which the caller says with end. Connect
+// writes an answer in pieces and flushes each, and over HTTP/2 each is a frame that
+// several goroutines hand on and a packet that wakes the client.
+func (r *recorder) hold() { r.held = buffers.Get().(*bytes.Buffer) }
+
+// heldMost is how much of an answer is kept back; what is larger is passed on in
+// the pieces that come.
+const heldMost = 64 << 10
+
+// let passes on what is held, and holds nothing any more.
+func (r *recorder) let() error {
+	held := r.held
+	if held == nil {
+		return nil
+	}
+	r.held = nil
+	defer release(held)
+	if held.Len() == 0 {
+		return nil
+	}
+	_, err := r.ResponseWriter.Write(held.Bytes())
+	return err
+}
+
+// end passes on what is held, and begins an answer that has no bytes.
+func (r *recorder) end() {
+	_ = r.let() // the client may be gone, which is its own affair
+	if r.status == 0 {
+		r.WriteHeader(http.StatusOK)
+	}
 }
 
 // WriteHeader begins the answer. A success of the REST door has the status that
@@ -524,6 +557,13 @@ func (r *recorder) Write(b []byte) (int, error) {
 	if r.status == 0 {
 		r.WriteHeader(http.StatusOK)
 	}
+	if r.held != nil && r.held.Len()+len(b) <= heldMost {
+		r.bytes += int64(len(b))
+		return r.held.Write(b)
+	}
+	if err := r.let(); err != nil {
+		return 0, err
+	}
 	n, err := r.ResponseWriter.Write(b)
 	r.bytes += int64(n)
 	return n, err
@@ -532,18 +572,23 @@ func (r *recorder) Write(b []byte) (int, error) {
 // Unwrap is how http.ResponseController reaches deadlines.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// Flush sends what is buffered, for the streams of Connect.
+// Flush sends what is buffered, for the streams of Connect; but not what is held.
 func (r *recorder) Flush() {
 	if r.status == 0 {
 		r.WriteHeader(http.StatusOK)
 	}
-	_ = http.NewResponseController(r.ResponseWriter).Flush() // not every writer can
+	if r.held == nil {
+		_ = http.NewResponseController(r.ResponseWriter).Flush() // not every writer can
+	}
 }
 
 // FlushError is Flush that says what went wrong.
 func (r *recorder) FlushError() error {
 	if r.status == 0 {
 		r.WriteHeader(http.StatusOK)
+	}
+	if r.held != nil {
+		return nil
 	}
 	return http.NewResponseController(r.ResponseWriter).Flush()
 }
