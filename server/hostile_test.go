@@ -336,6 +336,27 @@ func TestSlowLoris(t *testing.T) {
 	<-drip
 }
 
+// TestSlowLorisRefused: who is refused before the body is read may not take longer for
+// the body than others.
+func TestSlowLorisRefused(t *testing.T) {
+	s := newServer(t, func(o *server.Options) { o.BodyTimeout = 30 * time.Millisecond })
+	c, err := net.Dial("tcp", listen(t, s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(c, "POST "+space+"/memories HTTP/1.1\r\nHost: x\r\nEngram-Min-Lsn: none\r\nContent-Length: 1000\r\n\r\n{"); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(c) // ends when the server closes
+	if err != nil || !strings.Contains(string(answer), `"header_invalid"`) {
+		t.Errorf("%v: %s", err, answer)
+	}
+}
+
 // TestHalfClosed: a client that ends its half is answered, or let go; nothing of
 // it stays.
 func TestHalfClosed(t *testing.T) {

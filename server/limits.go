@@ -23,6 +23,7 @@ type boundedBody struct {
 	io.ReadCloser
 	read  int64
 	timer *time.Timer // nil: no bound of time
+	until time.Time   // what the timer is set to
 }
 
 // boundBody puts the bounds on the body of a request.
@@ -31,6 +32,7 @@ func (s *Server) boundBody(w http.ResponseWriter, conn *http.ResponseController,
 	if r.Body == nil || r.Body == http.NoBody {
 		return b
 	}
+	b.until = time.Now().Add(s.o.BodyTimeout)
 	b.timer = time.AfterFunc(s.o.BodyTimeout, func() { _ = conn.SetReadDeadline(longAgo) }) // not every connection has deadlines
 	b.ReadCloser = r.Body
 	if !streamsBody(r) {
@@ -63,6 +65,14 @@ func (b *boundedBody) untimed() bool {
 	stopped := b.timer.Stop()
 	b.timer = nil
 	return stopped
+}
+
+// leave is for when the request has been answered. What of its body nobody has read
+// is read by net/http, to keep the connection, in the time that is left.
+func (b *boundedBody) leave(conn *http.ResponseController) {
+	if b.timer != nil && b.untimed() {
+		_ = conn.SetReadDeadline(b.until) // not every connection has deadlines
+	}
 }
 
 // CheckListen refuses an address that other machines may reach, unless guarded:
@@ -102,7 +112,7 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		if l.open.Add(1) <= l.most {
-			return &countedConn{Conn: c, release: sync.OnceFunc(func() { l.open.Add(-1) })}, nil
+			return &gatherer{Conn: &countedConn{Conn: c, release: sync.OnceFunc(func() { l.open.Add(-1) })}}, nil
 		}
 		l.open.Add(-1)
 		l.refused()

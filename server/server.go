@@ -190,7 +190,7 @@ func New(db *engram.DB, o Options) (*Server, error) {
 	}
 	s.http = &http.Server{
 		Handler: s, Protocols: &protocols, MaxHeaderBytes: o.MaxHeaderBytes, ReadHeaderTimeout: o.HeaderTimeout,
-		IdleTimeout: o.IdleTimeout, WriteTimeout: o.MaxRequestTimeout + o.WriteTimeout,
+		IdleTimeout: o.IdleTimeout, ConnContext: withGatherer, WriteTimeout: o.MaxRequestTimeout + o.WriteTimeout,
 		ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelWarn),
 	}
 	if o.TLS != nil {
@@ -280,7 +280,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.timer = time.AfterFunc(s.timeFor(r, c.Door), func() { cancel(errRequestTimeout) })
 	defer c.timer.Stop()
 	c.body = s.boundBody(rec, c.conn, r)
-	defer c.body.untimed()
+	defer c.body.leave(c.conn)
 	r = r.WithContext(ctx)
 	defer s.observe(rec)
 	defer c.end()
@@ -299,7 +299,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.rest(rec, r, c)
 	default:
 		s.rpc.ServeHTTP(rec, r)
-		rec.end()
+		rec.end(gathererOf(ctx))
 	}
 }
 
@@ -527,8 +527,12 @@ func (r *recorder) let() error {
 	return err
 }
 
-// end passes on what is held, and begins an answer that has no bytes.
-func (r *recorder) end() {
+// end passes on what is held, and begins an answer that has no bytes. What comes then
+// on the connection, if it is HTTP/2, is all of the answer.
+func (r *recorder) end(g *gatherer) {
+	if r.held != nil && g != nil {
+		g.gather()
+	}
 	_ = r.let() // the client may be gone, which is its own affair
 	if r.status == 0 {
 		r.WriteHeader(http.StatusOK)
