@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"sync"
-	"time"
 )
 
 // net/http writes an answer over HTTP/2 as a frame of headers, frames of data and a
@@ -13,36 +12,34 @@ import (
 // the answer is not there yet: of a small call that is a good part of its time.
 //
 // A gatherer stands between net/http and the connection. When a call says that its
-// whole answer comes now, it keeps the frames until one ends a stream, and writes them
-// together. It looks at the heads of frames alone, changes nothing of them, and keeps
-// no more than gatherMost, for no longer than gatherFor: a client that opens no window
-// for the data is not waited for.
+// whole answer comes now, and how long it is, the gatherer keeps the frames until one
+// ends a stream, and writes them together. It looks at the heads of frames alone and
+// changes nothing of them. Data that is kept is all the data of the answer, behind
+// which the trailers come without waiting for anything: data of which a part has to
+// wait until the client opens its window is not kept, as the client would wait too.
 type gatherer struct {
 	net.Conn
 
 	mu struct { // guards what follows, and the order of writes
 		sync.Mutex
 		frames
-		plain     bool // no HTTP/2, or none that could be read any more
+		plain     bool // no HTTP/2
 		begun     bool
 		gathering bool
 		held      []byte
-		timer     *time.Timer // writes what is held; nil until it is needed
-		err       error       // of a write that nobody waited for
+		err       error // of a write that nobody waited for
 	}
 }
 
-// Bounds of what is kept, and for how long.
-const (
-	gatherMost = 32 << 10 // half the window that a client opens at first (RFC 9113, 6.9.2)
-	gatherFor  = time.Millisecond
-)
+// gatherMost is how much is kept.
+const gatherMost = 32 << 10
 
-// gather keeps what is written from here on, until a stream ends. It does not wait for
-// a write that the client takes its time for.
-func (g *gatherer) gather() {
+// gather keeps what is written from here on, until a stream ends. The answer has so
+// many bytes. It does not wait for a write that the client takes its time for.
+func (g *gatherer) gather(size int) {
 	if g.mu.TryLock() {
 		g.mu.gathering = !g.mu.plain && g.mu.begun
+		g.mu.data = size
 		g.mu.Unlock()
 	}
 }
@@ -60,34 +57,23 @@ func (g *gatherer) Write(b []byte) (int, error) {
 	if g.mu.plain {
 		return g.Conn.Write(b)
 	}
-	ends := g.mu.pass(b)
+	urgent := g.mu.pass(b)
 	switch {
 	case g.mu.err != nil:
 		return 0, g.mu.err
-	case g.mu.gathering && !ends && len(g.mu.held)+len(b) <= gatherMost:
-		g.keepLocked(b)
+	case g.mu.gathering && !urgent && len(g.mu.held)+len(b) <= gatherMost:
+		g.mu.held = append(g.mu.held, b...)
 		return len(b), nil
 	}
 	g.mu.gathering = false
 	if len(g.mu.held) == 0 {
 		return g.Conn.Write(b)
 	}
-	g.keepLocked(b)
+	g.mu.held = append(g.mu.held, b...)
 	if err := g.letLocked(); err != nil {
 		return 0, err
 	}
 	return len(b), nil
-}
-
-func (g *gatherer) keepLocked(b []byte) {
-	if len(g.mu.held) == 0 {
-		if g.mu.timer == nil {
-			g.mu.timer = time.AfterFunc(gatherFor, g.let)
-		} else {
-			g.mu.timer.Reset(gatherFor)
-		}
-	}
-	g.mu.held = append(g.mu.held, b...)
 }
 
 // let writes what is kept.
@@ -102,20 +88,16 @@ func (g *gatherer) letLocked() error {
 	if len(g.mu.held) == 0 {
 		return g.mu.err
 	}
-	g.mu.timer.Stop()
-	_, err := g.Conn.Write(g.mu.held)
-	if err != nil {
-		g.mu.err = err
-	}
+	_, g.mu.err = g.Conn.Write(g.mu.held)
 	g.mu.held = g.mu.held[:0]
 	if cap(g.mu.held) > heldIdle {
 		g.mu.held = nil
 	}
-	return err
+	return g.mu.err
 }
 
 // heldIdle is how much room a connection keeps for its next answer.
-const heldIdle = 4 << 10
+const heldIdle = 16 << 10
 
 // Close writes what is kept, and closes the connection. A write that hangs ends with it.
 func (g *gatherer) Close() error {
@@ -137,6 +119,7 @@ func (g *gatherer) CloseWrite() error {
 // frames follows the heads of frames through what is written, in pieces of any size.
 type frames struct {
 	rest int // bytes of the frame that are still to come
+	data int // bytes of the answer's data that no frame has had yet
 	n    int // bytes of the head that are there
 	head [frameHead]byte
 }
@@ -151,7 +134,8 @@ const (
 )
 
 // pass says whether something begins in b that is not to wait: all but headers and
-// data that more of the same stream follows.
+// data that more of the same stream follows, and of data a frame without the end of
+// the answer.
 func (f *frames) pass(b []byte) (urgent bool) {
 	for len(b) > 0 {
 		if f.rest > 0 {
@@ -169,7 +153,10 @@ func (f *frames) pass(b []byte) (urgent bool) {
 		f.n = 0
 		f.rest = int(f.head[0])<<16 | int(f.head[1])<<8 | int(f.head[2])
 		kind, flags := f.head[3], f.head[4]
-		urgent = urgent || kind > frameHeaders || flags&flagEnd != 0
+		if kind == frameData {
+			f.data -= f.rest
+		}
+		urgent = urgent || kind > frameHeaders || flags&flagEnd != 0 || kind == frameData && f.data != 0
 	}
 	return urgent
 }

@@ -158,14 +158,15 @@ type edge struct{ s *Server }
 func (e *edge) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, q connect.AnyRequest) (connect.AnyResponse, error) {
 		m, _ := q.Any().(proto.Message)
+		c := callOf(ctx)
 		err := faultOf(m)
 		if err == nil {
-			err = e.s.authorize(callOf(ctx), verbIn(q.Spec()), m)
+			err = e.s.authorize(c, c.Verb, m) // the verb of the path, as newRPC has found it
 		}
 		if err != nil {
 			return nil, e.translate(ctx, q.Spec(), err)
 		}
-		worked := callOf(ctx).working()
+		worked := c.working()
 		a, err := next(ctx, q)
 		worked()
 		if err != nil {

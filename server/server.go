@@ -277,7 +277,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancelCause(context.WithValue(r.Context(), callKey{}, c))
 	defer cancel(nil)
 	c.most, c.conn = s.o.MaxRequestTimeout, http.NewResponseController(w)
-	c.timer = time.AfterFunc(s.timeFor(r, c.Door), func() { cancel(errRequestTimeout) })
+	g := gathererOf(ctx)
+	c.timer = time.AfterFunc(s.timeFor(r, c.Door), func() {
+		cancel(errRequestTimeout)
+		if g != nil {
+			g.let() // its client may wait for it before it opens a window
+		}
+	})
 	defer c.timer.Stop()
 	c.body = s.boundBody(rec, c.conn, r)
 	defer c.body.leave(c.conn)
@@ -299,7 +305,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.rest(rec, r, c)
 	default:
 		s.rpc.ServeHTTP(rec, r)
-		rec.end(gathererOf(ctx))
+		rec.end(g)
 	}
 }
 
@@ -531,7 +537,7 @@ func (r *recorder) let() error {
 // on the connection, if it is HTTP/2, is all of the answer.
 func (r *recorder) end(g *gatherer) {
 	if r.held != nil && g != nil {
-		g.gather()
+		g.gather(r.held.Len())
 	}
 	_ = r.let() // the client may be gone, which is its own affair
 	if r.status == 0 {
