@@ -342,8 +342,8 @@ func (d *decoder) floats(into *[]float32) error {
 		*into = make([]float32, 0, bytes.Count(d.data[d.pos:d.pos+end], []byte{','})+1)
 	}
 	return d.array(func() error {
-		x, err := d.float(32)
-		*into = append(*into, float32(x))
+		x, err := d.float32()
+		*into = append(*into, x)
 		return err
 	})
 }
@@ -480,6 +480,14 @@ func (d *decoder) float(bits int) (float64, error) {
 		return 0, d.fail("number_out_of_range", "is %s, which a number of %d bits can not hold", short(n), bits)
 	}
 	return x, nil
+}
+
+func (d *decoder) float32() (float32, error) {
+	if x, ok := d.quickFloat(); ok {
+		return x, nil
+	}
+	x, err := d.float(32)
+	return float32(x), err
 }
 
 // number reads the text of a number by JSON's grammar; false when none begins

@@ -1,11 +1,13 @@
 package wirejson
 
 import (
+	"encoding/binary"
 	"math"
 	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
+	"unsafe"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -216,13 +218,36 @@ func appendFloat(dst []byte, x float64, bits int) []byte {
 	return strconv.AppendFloat(dst, x, format, -1, bits)
 }
 
+// plainWords is how many bytes at the start of s stand in a JSON string as they are,
+// looked at eight at a time: a multiple of that.
+func plainWords(s string) (n int) {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	for b := unsafe.Slice(unsafe.StringData(s), len(s)); len(b) >= 8; b = b[8:] {
+		w := binary.LittleEndian.Uint64(b)
+		quote, slash := w^ones*'"', w^ones*'\\'
+		// The top bit of a byte is set where subtracting borrows, which is where the
+		// byte is less; or in a byte above such a one, which is looked at anew.
+		if (w|(w-ones*0x20)|(quote-ones)|(slash-ones))&tops != 0 {
+			break
+		}
+		n += 8
+	}
+	return n
+}
+
 const hexDigits = "0123456789abcdef"
 
 // AppendString writes s as a JSON string. Bytes that are not UTF-8 become U+FFFD.
 func AppendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	start := 0
-	for i := 0; i < len(s); {
+	for i, next := 0, 0; i < len(s); {
+		if i >= next {
+			if i += plainWords(s[i:]); i == len(s) {
+				break
+			}
+			next = i + 8 // what is not plain in them is found byte by byte
+		}
 		c := s[i]
 		if c >= utf8.RuneSelf {
 			r, n := utf8.DecodeRuneInString(s[i:])
