@@ -132,6 +132,30 @@ func CSV(file string, r io.Reader, o CSVOptions) Items {
 	}
 }
 
+// hasText refuses a file of which each row would be refused, as nothing goes into
+// the text.
+func (o *CSVOptions) hasText(names []string) error {
+	if o.Map["text"] != "" || o.Map == nil && slices.Contains(names, "text") {
+		return nil
+	}
+	if o.Map != nil && slices.Contains(names, "text") {
+		return memory.Invalid("column_unknown", "text", "no column goes into the text: with --map, columns that it does not name are left out").
+			Hinted("--map text=text as well; the columns are %s", listed(names))
+	}
+	return memory.Invalid("column_unknown", "text", "no column is called text").
+		Hinted("say which it is: --map text=COLUMN; the columns are %s", listed(names))
+}
+
+// listed is a list of names for people; a file may have thousands.
+func listed(names []string) string {
+	const most = 20
+	out := fmt.Sprintf("%.64q", names[:min(len(names), most)])
+	if out = out[1 : len(out)-1]; len(names) > most {
+		out += fmt.Sprintf(" and %d more", len(names)-most)
+	}
+	return out
+}
+
 // columns says where each column goes.
 func (o *CSVOptions) columns(names []string) ([]column, error) {
 	out := make([]column, len(names))
@@ -141,7 +165,7 @@ func (o *CSVOptions) columns(names []string) ([]column, error) {
 				out[i].key = name
 			}
 		}
-		return out, nil
+		return out, o.hasText(names)
 	}
 	for _, field := range slices.Sorted(maps.Keys(o.Map)) {
 		name := o.Map[field]
@@ -169,7 +193,7 @@ func (o *CSVOptions) columns(names []string) ([]column, error) {
 			}
 		}
 	}
-	return out, nil
+	return out, o.hasText(names)
 }
 
 func (o *CSVOptions) item(file string, line int, columns []column, names, row []string) *Item {

@@ -92,9 +92,9 @@ func TestJSONL(t *testing.T) {
 8 {"id":"x","links":[{"to":"y","type":"t","weight":0.5}],"text":"as shown"}
 9 bad: colour is not a field that is known here
 10 end {Memories:1 Entities:1 Links:1 Digest:sha256:00}
-11 bad: the body is a list; it must be an object
+11 bad: the line is a list; it must be an object
 12 bad: engram.version is 0; this program reads versions 1 to 1
-13 bad: the body is not JSON: a value is missing at byte 8
+13 bad: the line is not JSON: a value is missing at byte 8
 `)
 }
 
@@ -113,6 +113,8 @@ func TestCSV(t *testing.T) {
 `)
 	want(t, shown(t, transfer.CSV("f", strings.NewReader("a,b\n1,2\n"), transfer.CSVOptions{Map: map[string]string{"text": "c"}})), "stopped: there is no column \"c\" for text\n")
 	want(t, shown(t, transfer.CSV("f", strings.NewReader("a,b\n1,2\n"), transfer.CSVOptions{Map: map[string]string{"txt": "a"}})), "stopped: \"txt\" is not a field that a column can go into\n")
+	want(t, shown(t, transfer.CSV("f", strings.NewReader("a,b\n1,2\n"), transfer.CSVOptions{})), "stopped: no column is called text\n")
+	want(t, shown(t, transfer.CSV("f", strings.NewReader("text,b\n1,2\n"), transfer.CSVOptions{Map: map[string]string{"title": "b"}})), "stopped: no column goes into the text: with --map, columns that it does not name are left out\n")
 	want(t, shown(t, transfer.CSV("f", strings.NewReader("text\n\"a\" b\nc\n"), transfer.CSVOptions{})), "2 bad: parse error on line 2, column 3: extraneous or missing \" in quoted-field\n3 {\"text\":\"c\"}\n")
 	want(t, shown(t, transfer.CSV("f", strings.NewReader(""), transfer.CSVOptions{})), "")
 }

@@ -74,7 +74,7 @@ func reasonOf(err error) error {
 	case errors.As(err, &own):
 		return own
 	case errors.As(err, &field):
-		e := memory.Invalid(field.Code, field.Field, "%s", field.Message)
+		e := memory.Invalid(field.Code, field.Field, "%s", strings.Replace(field.Message, "the body", "the line", 1)) // of a request
 		e.Hint = field.Hint
 		return e
 	}

@@ -116,7 +116,7 @@ func (x *exportJob) file(ctx context.Context, name string, force bool) error {
 	}
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
 	if err != nil {
-		return failed(exitFailed, "%v", err)
+		return failed(exitFailed, "%s cannot be written: %v", name, unwrapped(err))
 	}
 	out := bufio.NewWriterSize(f, 1<<20)
 	end, err := x.write(ctx, out)

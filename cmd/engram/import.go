@@ -74,6 +74,9 @@ others are stored, and the status is 1.`,
 }
 
 func (f *importFlags) run(ctx context.Context, s *session, name string) error {
+	if err := f.check(name); err != nil {
+		return err
+	}
 	in, err := f.open(s, name)
 	if err != nil {
 		return err
@@ -91,6 +94,30 @@ func (f *importFlags) run(ctx context.Context, s *session, name string) error {
 	t, err := transfer.Import(ctx, s, in.items, o)
 	j.bar.end()
 	return j.end(ctx, t, err)
+}
+
+// check refuses flags that would be found wrong in the middle of the work, or would
+// cost the file that is read.
+func (f *importFlags) check(name string) error {
+	switch {
+	case f.format != "" && !slices.Contains(importFormats, f.format):
+		return usage("--format is %q; it can be %s", f.format, strings.Join(importFormats, ", ")).hinted("%s", wirejson.DidYouMean(f.format, importFormats))
+	case f.passage < 1:
+		return usage("--passage is %d; it is a number of bytes, at least 1", f.passage)
+	case f.workers < 1:
+		return usage("--workers is %d; it is at least 1", f.workers)
+	case f.rejected == "" || f.dryRun:
+		return nil
+	}
+	if info, err := os.Stat(f.rejected); err == nil {
+		if in, err := os.Stat(name); err == nil && os.SameFile(info, in) {
+			return usage("--rejected is %s, which is the file that is read", f.rejected).hinted("what is refused goes to a file of its own")
+		}
+	}
+	if dir, err := os.Stat(filepath.Dir(f.rejected)); err != nil || !dir.IsDir() {
+		return usage("--rejected is %s, and there is no folder %s", f.rejected, filepath.Dir(f.rejected))
+	}
+	return nil
 }
 
 // An importInput is what is read.
@@ -148,17 +175,22 @@ func (f *importFlags) openFolder(in *importInput) error {
 		return usage("%s is a folder, which has texts; --format %s is of a file", in.path, f.format)
 	}
 	in.format = "text"
+	files := 0
 	dir := os.DirFS(in.path)
 	err := fs.WalkDir(dir, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !transfer.IsProse(name) || strings.HasPrefix(path.Base(name), ".") {
 			return err
 		}
+		files++
 		info, err := d.Info()
 		if err == nil {
 			in.bytes += info.Size()
 		}
 		return err
 	})
+	if err == nil && files == 0 {
+		return failed(exitNotFound, "%s has no .txt or .md files", in.path).hinted("other files are named one by one: engram import FILE")
+	}
 	in.items = transfer.Folder(dir, f.prose(), func(file fs.File) io.Reader { return in.counted(file) })
 	return err
 }
@@ -198,6 +230,9 @@ func (f *importFlags) walk(in *importInput, r io.Reader) error {
 // formatEnds says what a file is by the end of its name.
 var formatEnds = map[string]string{".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".md": "markdown", ".markdown": "markdown", ".txt": "text", ".text": "text"}
 
+// packedEnds are names of files that have to be unpacked first.
+var packedEnds = []string{".gz", ".zst", ".zip", ".bz2", ".xz"}
+
 // formatOf finds the format of a file. Of JSON the first bytes are looked at.
 func formatOf(name string, file *os.File) (string, error) {
 	ext := strings.ToLower(filepath.Ext(name))
@@ -214,7 +249,11 @@ func formatOf(name string, file *os.File) (string, error) {
 			return "chat", nil
 		}
 	}
-	return "", usage("what %s is can not be told from its name", name).hinted("say --format %s", strings.Join(importFormats, ", "))
+	refused := usage("the name %s does not say what the file is", name)
+	if slices.Contains(packedEnds, ext) {
+		return "", refused.hinted("unpack it and give it to: engram import --format FORMAT -")
+	}
+	return "", refused.hinted("say --format %s", strings.Join(importFormats, ", "))
 }
 
 // counted counts what is read.
@@ -403,7 +442,7 @@ func (j *importJob) moved(t transfer.Tally, done int64) error {
 	j.bar.draw(j.in.read.Load(), t.Read)
 	j.done = done
 	p := j.notePath()
-	if p == "" || time.Since(j.noted) < noteEvery && done < j.note.Done+noteItems {
+	if p == "" || done == 0 || time.Since(j.noted) < noteEvery && done < j.note.Done+noteItems {
 		return nil
 	}
 	j.noted, j.note.Done = time.Now(), done
@@ -433,7 +472,7 @@ func (j *importJob) end(ctx context.Context, t transfer.Tally, err error) error 
 	}
 	switch p := j.notePath(); {
 	case p == "":
-	case err != nil && t.Read > 0:
+	case err != nil && j.done > 0:
 		j.note.Done = j.done
 		err = errors.Join(err, j.write(p)) // so that the next one goes on here
 	case err == nil:
