@@ -369,18 +369,25 @@ func (j *importJob) keepRejects(done int64) error {
 			keep = append(keep, line...)
 		}
 	}
-	if err := j.openRejects(); err != nil {
-		return err
+	// The others are on disk again before the file is touched: an import that is killed
+	// before its first note must not have lost what its predecessor told.
+	p := j.rejectedPath()
+	if err := errors.Join(os.WriteFile(p+".tmp", keep, 0o666), os.Rename(p+".tmp", p)); err != nil {
+		return notWritable(err)
 	}
-	_, err = j.rejects.Write(keep)
-	return err
+	return j.openRejects(os.O_APPEND)
 }
 
-// openRejects empties the side file: it is of this import.
-func (j *importJob) openRejects() (err error) {
+func notWritable(err error) error {
+	return failed(exitFailed, "what is refused can not be written: %v", err).hinted("name another file with --rejected")
+}
+
+// openRejects opens the side file: emptied, as it is of this import (os.O_TRUNC), or
+// behind what an earlier part of it has told (os.O_APPEND).
+func (j *importJob) openRejects(how int) (err error) {
 	if j.rejects == nil {
-		if j.rejectsFile, err = os.Create(j.rejectedPath()); err != nil {
-			return failed(exitFailed, "what is refused can not be written: %v", err).hinted("name another file with --rejected")
+		if j.rejectsFile, err = os.OpenFile(j.rejectedPath(), os.O_WRONLY|os.O_CREATE|how, 0o666); err != nil {
+			return notWritable(err)
 		}
 		j.rejects = bufio.NewWriter(j.rejectsFile)
 	}
@@ -414,7 +421,7 @@ func (j *importJob) reject(r *transfer.Rejection) error {
 	if j.f.dryRun {
 		return j.show(&l)
 	}
-	if err := j.openRejects(); err != nil {
+	if err := j.openRejects(os.O_TRUNC); err != nil {
 		return err
 	}
 	line, err := json.Marshal(l)

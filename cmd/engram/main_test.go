@@ -8,5 +8,8 @@ import (
 
 // The scripts run this test binary under the name engram.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"engram": main})
+	testscript.Main(m, map[string]func(){"engram": func() {
+		dieWithParent()
+		main()
+	}})
 }
