@@ -81,6 +81,8 @@ func explain(err error) *failure {
 	switch {
 	case errors.As(err, &f):
 		return f
+	case errors.As(err, &m) && m.Code == "unreachable":
+		return &failure{message: m.Message, hint: unreachableHint(err), code: m.Code, status: exitOf(m.Kind)}
 	case errors.As(err, &m):
 		return &failure{message: m.Message, hint: cmp.Or(hints[m.Code], m.Hint), code: m.Code, status: exitOf(m.Kind)}
 	case errors.Is(err, context.Canceled):
@@ -100,7 +102,7 @@ func exitOf(k memory.ErrorKind) int {
 // mend: the client's, which have come from no server.
 var hints = map[string]string{
 	"unreachable":   "start one with engram serve --data DIR, name another with --server ADDR, or open a directory with --data DIR",
-	"not_an_engram": "is this an Engram server? --server names another",
+	"not_an_engram": "is this an Engram server? --server names another; the address of one with TLS begins with https://",
 }
 
 // oneLine makes s fit on a line: no control characters, which could also speak

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -189,7 +190,7 @@ func (s *session) uploadModel(ctx context.Context, name string, file io.Reader, 
 }
 
 // uploader sends a model's file to a server: PUT /v1/models/{name}.
-func uploader(address, key string) func(ctx context.Context, name string, file io.Reader, size int64) (*engramv1.Model, error) {
+func uploader(address, key string, t *tls.Config) func(ctx context.Context, name string, file io.Reader, size int64) (*engramv1.Model, error) {
 	return func(ctx context.Context, name string, file io.Reader, size int64) (*engramv1.Model, error) {
 		base, err := engramclient.BaseURL(address)
 		if err != nil {
@@ -204,9 +205,9 @@ func uploader(address, key string) func(ctx context.Context, name string, file i
 		if key != "" {
 			q.Header.Set("Authorization", "Bearer "+key)
 		}
-		a, err := http.DefaultClient.Do(q)
+		a, err := httpClient(t).Do(q)
 		if err != nil {
-			return nil, failed(exitNotNow, "no server answers at %s: %v", address, unwrapped(err)).hinted("%s", hints["unreachable"])
+			return nil, failed(exitNotNow, "no server answers at %s: %v", address, unwrapped(err)).hinted("%s", unreachableHint(err))
 		}
 		defer func() { _ = a.Body.Close() }() // nothing is written to it
 		body, err := io.ReadAll(io.LimitReader(a.Body, 1<<20))

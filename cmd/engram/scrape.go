@@ -38,18 +38,22 @@ type operator struct {
 // and key, and nothing sent yet.
 func operate(c *cobra.Command, run func(ctx context.Context, o *operator) error) *cobra.Command {
 	var key string
-	addSettings(c, "server")
+	addServerSettings(c)
 	c.Flags().StringVar(&key, "key", "", "API key that the server wants ($ENGRAM_KEY, which others on this machine do not see)")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		set, err := loadSettings(c.Flags())
 		if err != nil {
 			return err
 		}
-		o := &operator{key: cmp.Or(key, os.Getenv("ENGRAM_KEY")), http: &http.Client{}, set: set}
+		t, err := set.clientTLS()
+		if err != nil {
+			return err
+		}
+		o := &operator{key: cmp.Or(key, os.Getenv("ENGRAM_KEY")), http: httpClient(t), set: set}
 		if o.base, err = engramclient.BaseURL(set.text("server")); err != nil {
 			return err
 		}
-		if o.api, err = dialWith(set.text("server"), o.key); err != nil {
+		if o.api, err = dialWith(set.text("server"), o.key, t); err != nil {
 			return err
 		}
 		defer o.http.CloseIdleConnections()
@@ -72,7 +76,7 @@ func (o *operator) page(ctx context.Context, path string) (status int, body []by
 	}
 	a, err := o.http.Do(q)
 	if err != nil {
-		return 0, nil, failed(exitNotNow, "no server answers at %s: %v", o.set.text("server"), unwrapped(err)).hinted("%s", hints["unreachable"])
+		return 0, nil, failed(exitNotNow, "no server answers at %s: %v", o.set.text("server"), unwrapped(err)).hinted("%s", unreachableHint(err))
 	}
 	defer func() { _ = a.Body.Close() }() // nothing is written to it
 	body, err = io.ReadAll(io.LimitReader(a.Body, pageMax))

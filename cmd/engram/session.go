@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
@@ -54,7 +55,8 @@ const (
 func client(c *cobra.Command, a access, run func(ctx context.Context, s *session, args []string) error) *cobra.Command {
 	var data, key string
 	var asJSON bool
-	addSettings(c, "server", "space")
+	addServerSettings(c)
+	addSettings(c, "space")
 	c.Flags().StringVar(&data, "data", "", "open this directory in process, without a server")
 	c.Flags().StringVar(&key, "key", "", "API key that the server wants ($ENGRAM_KEY, which others on this machine do not see)")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the API's JSON")
@@ -82,8 +84,12 @@ func (s *session) open(ctx context.Context, data string, set *settings, a access
 		if a == feeds {
 			dial = dialPatiently
 		}
-		s.upload = uploader(set.text("server"), cmp.Or(s.key, os.Getenv("ENGRAM_KEY")))
-		s.EngramServiceClient, err = dial(set.text("server"), cmp.Or(s.key, os.Getenv("ENGRAM_KEY")))
+		t, err := set.clientTLS()
+		if err != nil {
+			return nil, err
+		}
+		s.upload = uploader(set.text("server"), cmp.Or(s.key, os.Getenv("ENGRAM_KEY")), t)
+		s.EngramServiceClient, err = dial(set.text("server"), cmp.Or(s.key, os.Getenv("ENGRAM_KEY")), t)
 		return func() error { return nil }, err
 	}
 	if _, err := os.Stat(data); errors.Is(err, os.ErrNotExist) && (a == reads || a == copies) {
@@ -116,18 +122,20 @@ func inUse(err error, dir, hint string) error {
 }
 
 // dial makes the client of a server that wants no key. Nothing is sent yet.
-func dial(address string) (engramv1connect.EngramServiceClient, error) { return dialWith(address, "") }
+func dial(address string) (engramv1connect.EngramServiceClient, error) {
+	return dialWith(address, "", nil)
+}
 
 // dialWith is dial with a key to show, "" for none. A person at a terminal wants
 // to know at once that there is no server, so nothing is repeated.
-func dialWith(address, key string) (engramv1connect.EngramServiceClient, error) {
-	return engramclient.New(address, engramclient.Options{Key: key, KeyInTheOpen: true, Retries: -1, Timeout: -1, NoIdempotencyKeys: true, UserAgent: "engram"})
+func dialWith(address, key string, t *tls.Config) (engramv1connect.EngramServiceClient, error) {
+	return engramclient.New(address, engramclient.Options{Key: key, TLS: t, KeyInTheOpen: true, Retries: -1, Timeout: -1, NoIdempotencyKeys: true, UserAgent: "engram"})
 }
 
 // dialPatiently is dialWith for work of many calls, which goes on when the server
 // is away for a while.
-func dialPatiently(address, key string) (engramv1connect.EngramServiceClient, error) {
-	return engramclient.New(address, engramclient.Options{Key: key, KeyInTheOpen: true, Retries: 12, Timeout: 2 * time.Minute, UserAgent: "engram"})
+func dialPatiently(address, key string, t *tls.Config) (engramv1connect.EngramServiceClient, error) {
+	return engramclient.New(address, engramclient.Options{Key: key, TLS: t, KeyInTheOpen: true, Retries: 12, Timeout: 2 * time.Minute, UserAgent: "engram"})
 }
 
 // keyed gives a call an idempotency key, for both doors: one reads the header,

@@ -46,6 +46,9 @@ func (s *setting) isSwitch() bool { return s.standard == "false" }
 // allSettings is the one list of settings; `engram config` shows it.
 var allSettings = []setting{
 	{"server", "127.0.0.1:7432", "address of the server that client commands talk to", checkAny},
+	{"server_ca", "", "roots in PEM of the server's certificate, for an https address; empty: the system's", checkAny},
+	{"client_cert", "", "certificate in PEM that is shown to a server that wants one (mutual TLS)", checkAny},
+	{"client_key", "", "key of that certificate, in PEM", checkAny},
 	{"space", "default", "space that client commands work in", checkAny},
 	{"data", "", "directory that serve keeps the database in", checkAny},
 	{"listen", "127.0.0.1:7432", "address that serve listens on; port 0 picks a free one", checkAny},

@@ -54,6 +54,7 @@ type spaceStatus struct {
 func statusCommand() *cobra.Command {
 	var asJSON, readyOnly bool
 	var most int
+	var patience time.Duration
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show on one page how a server is",
@@ -63,13 +64,16 @@ disk, and of each space the newest record and what waits for its indexes.
 The status is 5 when the server is not ready. Where keys are wanted, the key has the scope read for all spaces;
 --ready alone needs none.`,
 		Example: `  engram status
-  engram status --ready
+  engram status --ready --wait 30s
   engram status --json`,
 		Args: takes(0, 0, ""),
 	}
 	operate(c, func(ctx context.Context, o *operator) error {
 		if most < 1 {
 			return usage("--spaces is %d; it is at least 1", most)
+		}
+		if err := o.awaitReady(ctx, patience); err != nil {
+			return err
 		}
 		if readyOnly {
 			return o.readyOnly(ctx, c.OutOrStdout())
@@ -88,8 +92,31 @@ The status is 5 when the server is not ready. Where keys are wanted, the key has
 	})
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	c.Flags().BoolVar(&readyOnly, "ready", false, "say only whether it is ready, for health checks")
+	c.Flags().DurationVar(&patience, "wait", 0, "how long the server may take to get ready")
 	c.Flags().IntVar(&most, "spaces", 20, "how many spaces are shown")
 	return c
+}
+
+// readyLookEvery is how often a server that is awaited is asked.
+const readyLookEvery = 50 * time.Millisecond
+
+// awaitReady waits until the server is ready, at most so long. That it is not by then
+// is for the caller to find.
+func (o *operator) awaitReady(ctx context.Context, patience time.Duration) error {
+	if patience < 0 {
+		return usage("--wait is %v; it is a time from now on, such as 30s", patience)
+	}
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+		if code, _, err := o.page(ctx, "/readyz"); err == nil && code == http.StatusOK {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(readyLookEvery):
+		}
+	}
+	return nil
 }
 
 // readyOnly says whether the server takes requests.
