@@ -83,6 +83,9 @@ func (db *DB) resumeRelinks() {
 	db.spaces.RUnlock()
 	for _, s := range spaces {
 		r, found, err := s.relinkState()
+		if errors.Is(err, store.ErrClosed) {
+			return // it will be at the next start
+		}
 		if err != nil {
 			db.opts.Logger.Warn("a relink is not gone on with", "space", s.name, "error", err)
 		} else if found {

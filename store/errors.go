@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -60,6 +61,8 @@ func openError(dir string, err error) error {
 		e.Message = fmt.Sprintf("the data directory %s was written by a newer release: %v", dir, err)
 		e.Cause = err
 		return (&e).Hinted("use the release that wrote the directory, or a newer one")
+	case errors.Is(err, syscall.ENOTDIR):
+		return memory.Invalid("not_a_data_directory", "", "%s is a file; the database is a directory", dir)
 	case memory.KindOf(err) == memory.KindCorrupt:
 		return err
 	case pebble.IsCorruptionError(err) || errors.Is(err, pebble.ErrDBDoesNotExist) || errors.Is(err, os.ErrNotExist):

@@ -349,6 +349,9 @@ func writeFormat(fs vfs.FS, dir string) error {
 	if err == nil {
 		err = writeFile(fs, dir, formatFile, append(must(json.Marshal(formatNote{Format, "a data directory of Engram; keep this file"})), '\n'))
 	}
+	if errors.Is(err, os.ErrNotExist) {
+		return memory.Invalid("data_not_writable", "", "the data directory %s cannot be made: %v", dir, err)
+	}
 	if err != nil {
 		return openError(dir, err)
 	}

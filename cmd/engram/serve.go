@@ -83,12 +83,23 @@ func serve(ctx context.Context, set *settings, log *slog.Logger, ready func(addr
 		set.listenAt(ln)
 		defer func() { _ = ln.Close() }() // a second time, mostly
 	}
+	if _, _, err := net.SplitHostPort(set.text("listen")); err != nil {
+		return usage("listen is %q; it is HOST:PORT", set.text("listen")).hinted("such as 127.0.0.1:7432; port 0 picks a free one")
+	}
+	certificates, err := set.certificates(log)
+	if err != nil {
+		return err
+	}
 	open := server.CheckListen(set.text("listen"), set.is("insecure"))
 	if open != nil && !isDatabase(set.text("data")) {
 		return open // it has no keys
 	}
 	began := time.Now()
 	db, err := openData(ctx, set.text("data"), set.database(log), "stop that process, or give another directory with --data")
+	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		log.Info("stopped before it was ready")
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -96,7 +107,16 @@ func serve(ctx context.Context, set *settings, log *slog.Logger, ready func(addr
 	if open != nil && !db.KeysDefined() {
 		return errors.Join(open, db.Close())
 	}
-	return errors.Join(serveDB(ctx, db, set, log, ln, hangups, ready), db.Close())
+	return errors.Join(serveDB(ctx, db, set, certificates, log, ln, hangups, ready), db.Close())
+}
+
+// certificates reads the files for TLS; nil when there are none.
+func (s *settings) certificates(log *slog.Logger) (*server.TLS, error) {
+	files := server.TLSFiles{Cert: s.text("tls_cert"), Key: s.text("tls_key"), ClientCA: s.text("tls_client_ca")}
+	if files == (server.TLSFiles{}) {
+		return nil, nil
+	}
+	return server.LoadTLS(files, log)
 }
 
 // isDatabase says whether there is something in a directory.
@@ -106,16 +126,9 @@ func isDatabase(dir string) bool {
 }
 
 // serveDB serves on ln, or on the address of the settings when it is nil.
-func serveDB(ctx context.Context, db *engram.DB, set *settings, log *slog.Logger, ln net.Listener, hangups <-chan os.Signal, ready func(address string) error) error {
+func serveDB(ctx context.Context, db *engram.DB, set *settings, certificates *server.TLS, log *slog.Logger, ln net.Listener, hangups <-chan os.Signal, ready func(address string) error) error {
 	options := set.server(log)
-	if set.text("tls_cert")+set.text("tls_key")+set.text("tls_client_ca") != "" {
-		files := server.TLSFiles{Cert: set.text("tls_cert"), Key: set.text("tls_key"), ClientCA: set.text("tls_client_ca")}
-		t, err := server.LoadTLS(files, log)
-		if err != nil {
-			return err
-		}
-		options.TLS = t
-	}
+	options.TLS = certificates
 	tracer, err := set.tracer(log)
 	if err != nil {
 		return err
