@@ -165,7 +165,7 @@ func (db *DB) Space(name memory.SpaceName) (*Space, error) {
 }
 
 func spaceNotFound(name memory.SpaceName) error {
-	return memory.NotFound("space_not_found", "there is no space %q", name).Hinted("make it with PUT /v1/spaces/%s", name)
+	return memory.NotFound("space_not_found", "there is no space %q", name).Hinted("make it: engram space create %s, or PUT /v1/spaces/%s", name, name)
 }
 
 // UpdateSpace changes settings: change gets a copy of what stands. ifMatch is a

@@ -238,7 +238,7 @@ func hasRetryAfter(k memory.ErrorKind) bool {
 // writeError answers with an error over HTTP. It does nothing when the answer
 // has begun already.
 func writeError(w http.ResponseWriter, e *memory.Error, op, requestID string) {
-	body := wirejson.Append(make([]byte, 0, 512), &engramv1.ErrorResponse{Error: wireError(e, op, requestID)})
+	body := append(wirejson.Append(make([]byte, 0, 512), &engramv1.ErrorResponse{Error: wireError(e, op, requestID)}), '\n')
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(body)))

@@ -471,7 +471,7 @@ func used(c net.Conn) bool {
 	var b [1024]byte
 	for n := 0; n < len(b); {
 		m, err := c.Read(b[n:])
-		if n += m; bytes.HasSuffix(b[:n], []byte(`"alive"}`)) {
+		if n += m; bytes.HasSuffix(b[:n], []byte("\"alive\"}\n")) {
 			return true
 		}
 		if err != nil {

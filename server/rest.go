@@ -380,7 +380,7 @@ func noRoute(w http.ResponseWriter, r *http.Request, allowed []string) error {
 func writeMessage(w http.ResponseWriter, m proto.Message) {
 	buf := buffers.Get().(*bytes.Buffer)
 	defer release(buf)
-	b := wirejson.Append(buf.AvailableBuffer(), m)
+	b := append(wirejson.Append(buf.AvailableBuffer(), m), '\n') // for those who look at it in a terminal
 	h := w.Header()
 	h["Content-Type"] = jsonType
 	h["Content-Length"] = []string{strconv.Itoa(len(b))}

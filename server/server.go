@@ -476,7 +476,7 @@ func challenge(w http.ResponseWriter, e *memory.Error) {
 
 func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
 	w.Header()["Content-Type"] = jsonType
-	_, _ = w.Write([]byte(`{"status":"alive"}`))
+	_, _ = w.Write([]byte("{\"status\":\"alive\"}\n"))
 }
 
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
@@ -491,7 +491,7 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header()["Content-Type"] = jsonType
-	_, _ = w.Write([]byte(`{"status":"ready"}`))
+	_, _ = w.Write([]byte("{\"status\":\"ready\"}\n"))
 }
 
 func openAPI(w http.ResponseWriter, _ *http.Request) {
