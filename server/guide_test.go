@@ -22,7 +22,7 @@ func TestGRPCGuide(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(guide), grpcurl) {
+	if !strings.Contains(string(guide), "go install "+grpcurl) {
 		t.Errorf("the guide does not say that it is run with %s", grpcurl)
 	}
 	dir := t.TempDir()

@@ -30,7 +30,7 @@ var beforehand = map[string]string{
 
 // bySomebodyElse are commands that a page shows and a test of its own has: to run them
 // here would be to build and to test within a test, or to start a second server.
-var bySomebodyElse = regexp.MustCompile(`(?m)^(go install|go run \./cmd/engram demo|make test|engram serve --data \./data &).*$`)
+var bySomebodyElse = regexp.MustCompile(`(?m)^(go install|go run \./cmd/engram demo|go run \./examples/|make test|engram serve --data \./data &).*$`)
 
 var (
 	shellBlock = regexp.MustCompile("(?ms)^```sh\n(.*?)^```")

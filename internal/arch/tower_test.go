@@ -59,6 +59,7 @@ var rooms = []room{
 	{path: "proto", level: beside, says: "the schema and what is generated from it"},
 	{path: "clients", level: beside, says: "clients in several languages", opens: []string{"proto"}},
 	{path: "clients/go", level: beside, says: "the Go client: the generated one with retries, idempotency, read-your-writes, iterators", opens: []string{"proto", "memory"}, tries: []string{"", "server"}},
+	{path: "examples", level: beside, says: "what a newcomer runs first: one small program a door", opens: []string{anything}},
 	{path: "web", level: beside, says: "the console, embedded"},
 	{path: "bench", level: beside, says: "load generator, scenarios, comparisons", opens: []string{anything}},
 	{path: "acceptance", level: beside, says: "the acceptance tasks", opens: []string{anything}},
@@ -135,7 +136,7 @@ var libraries = []library{
 	{"google.golang.org/protobuf", []string{"server", "server/wirejson", "transfer", "cmd/engram", "internal/telemetry", "proto", "clients", "clients/go", "bench"}, "below the door memories are memory's values, not messages"},
 	{"golang.org/x/net", []string{"server", "clients", "bench"}, "only the doors use the network"},
 	{"golang.org/x/crypto", []string{"server", "backup"}, "keys are checked at the door, sealed in backups"},
-	{"github.com/modelcontextprotocol/go-sdk", []string{"server", "cmd/engram"}, "protocols end at the door"},
+	{"github.com/modelcontextprotocol/go-sdk", []string{"server", "cmd/engram", "examples"}, "protocols end at the door"},
 
 	{"github.com/spf13/cobra", []string{"cmd/engram"}, "flags and commands are the command line's"},
 	{"github.com/spf13/pflag", []string{"cmd/engram"}, "flags and commands are the command line's"},
