@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -61,7 +60,7 @@ func openError(dir string, err error) error {
 		e.Message = fmt.Sprintf("the data directory %s was written by a newer release: %v", dir, err)
 		e.Cause = err
 		return (&e).Hinted("use the release that wrote the directory, or a newer one")
-	case errors.Is(err, syscall.ENOTDIR):
+	case strings.Contains(text, "not a directory"):
 		return memory.Invalid("not_a_data_directory", "", "%s is a file; the database is a directory", dir)
 	case memory.KindOf(err) == memory.KindCorrupt:
 		return err

@@ -1,4 +1,4 @@
-// Client stores a memory in a running server and recalls it, with the Go client:
+// Command client stores a memory in a running server and recalls it, with the Go client:
 //
 //	engram serve --data ./data &
 //	go run ./examples/client

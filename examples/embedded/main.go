@@ -1,4 +1,4 @@
-// Embedded opens a database in this process, stores a memory and recalls it:
+// Command embedded opens a database in this process, stores a memory and recalls it:
 //
 //	go run ./examples/embedded
 package main

@@ -1,4 +1,4 @@
-// Mcp stores a memory and recalls it as a program with a language model does: through
+// Command mcp stores a memory and recalls it as a program with a language model does: through
 // the tools of the Model Context Protocol, with the official SDK's client. It talks to
 // a running server, or with "stdio" starts one of its own:
 //
