@@ -6,6 +6,7 @@
 #   make quality    recall on LoCoMo, HotpotQA and NPL (needs ENGRAM_DATA)
 #   make generate   the code that comes from the schema
 #   make fuzz-long  each fuzz target for ten minutes
+#   make arm64      builds for arm64 and runs the tests of vector there, emulated
 #   make release    archives for three platforms with their checksums, in dist
 #   make release-check  builds one twice, from two folders, and compares the bytes
 
@@ -19,7 +20,7 @@ FUZZ_SECONDS ?= 5
 FUZZ_TOTAL   ?= 180
 TEST_TIMEOUT ?= 10m
 
-.PHONY: all build test fmt vet staticcheck unit race fuzz fuzz-long bench quality generate release release-check clean
+.PHONY: all build test fmt vet staticcheck unit race fuzz fuzz-long arm64 bench quality generate release release-check clean
 
 all: build
 
@@ -79,6 +80,17 @@ release-check:
 	"$$work/one/deploy/release.sh" dist $(RELEASE_CHECK); \
 	GOCACHE="$$work/cache" "$$work/two-elsewhere/deploy/release.sh" dist $(RELEASE_CHECK); \
 	cmp "$$work/one/dist/SHA256SUMS" "$$work/two-elsewhere/dist/SHA256SUMS"; echo "release: both builds have the same bytes"
+
+# The tests of the kernels' twins, as arm64 runs them, under qemu-user: there is no
+# assembly for it, see vector/doc.go. Debian has the emulator as qemu-user-static.
+QEMU_ARM64 ?= $(shell command -v qemu-aarch64-static || command -v qemu-aarch64)
+arm64:
+	@[[ -n "$(QEMU_ARM64)" ]] || { echo "make arm64: there is no qemu-aarch64-static or qemu-aarch64: apt install qemu-user-static, or set QEMU_ARM64"; exit 1; }
+	@work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; \
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -o "$$work/engram" ./cmd/engram; \
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) test -c -o "$$work/vector.test" ./vector; \
+	cd vector; "$(QEMU_ARM64)" "$$work/vector.test" -test.short -test.timeout $(TEST_TIMEOUT); \
+	echo "make arm64: it builds, and the tests of vector pass under $$(basename $(QEMU_ARM64))"
 
 clean:
 	rm -rf bin dist

@@ -19,8 +19,8 @@
 // functions are the twins: they define the results, and run on all other
 // processors. arm64 has no kernels by hand: the Go assembler lacks many of the
 // NEON instructions that they need, and what cannot be measured would only be
-// presumed fast. The twins give the same bits there, which was seen under
-// emulation (GOARCH=arm64 go test -c, run by qemu-aarch64).
+// presumed fast. The twins give the same bits there: make arm64 runs the tests
+// under emulation.
 //
 // # One result on every machine
 //
