@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"runtime"
 	"strings"
 	"sync"
@@ -221,27 +220,21 @@ func (t *tower) verifyNear(lsn memory.LSN) {
 }
 
 // saveNear writes the file of the index if enough has come since the last one, and
-// lets the index read in it. The caller holds the database's saving. Nobody follows
-// the journal or places links meanwhile, so that readers do not wait for writers that
-// wait for this; BUG(vectors): a recall of what is acknowledged meanwhile waits until
-// the file is written, some second for 2 GB.
+// lets the index read in it. The caller holds the database's saving. Writers, who put
+// and delete and make links, go on meanwhile: the file is of when it was begun.
 func (t *tower) saveNear() error {
-	t.linking.Lock()
-	defer t.linking.Unlock()
-	t.following.Lock()
-	fs := t.space.db.opts.FS
-	index := t.vectors // whoever holds following alone changes which it is
-	lsn, path, f, err := t.writeNear(fs)
-	t.following.Unlock()
-	if err != nil || f == nil {
-		return err
+	index, saving, lsn := t.beginNear()
+	if saving == nil {
+		return nil
 	}
-	err = errors.Join(f.Sync(), f.Close())
-	if err == nil {
-		err = fs.Rename(path+".tmp", path)
+	fs := t.space.db.opts.FS
+	path := fs.PathJoin(t.space.db.indexDir(), nearName(t.space.id, lsn))
+	err := writeNear(fs, path, saving, t.mu.RLocker())
+	if errors.Is(err, ann.ErrChanging) {
+		return nil // the older file will do until there is less to do
 	}
 	if err != nil {
-		return errors.Join(err, fs.Remove(path+".tmp"))
+		return err
 	}
 	m, err := store.Map(fs, path)
 	if err != nil {
@@ -260,31 +253,45 @@ func (t *tower) saveNear() error {
 	return nil
 }
 
-// writeNear writes the file under its name with .tmp behind it and does not close it
-// yet; no file is given when the old one will do.
-func (t *tower) writeNear(fs vfs.FS) (lsn memory.LSN, path string, f vfs.File, err error) {
+// beginNear begins a file of the index as it is at an LSN; nil when the old one will do.
+func (t *tower) beginNear() (*ann.Graph, *ann.Saving, memory.LSN) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if t.vectors == nil || t.vectors.Len() < nearWorth {
-		return 0, "", nil, nil
+		return nil, nil, 0
 	}
-	lsn = t.applied
-	if t.near.lsn != 0 && lsn-t.near.lsn < memory.LSN(t.vectors.Len()/nearShare) {
-		return 0, "", nil, nil
+	if t.near.lsn != 0 && t.applied-t.near.lsn < memory.LSN(t.vectors.Len()/nearShare) {
+		return nil, nil, 0
 	}
-	dir := t.space.db.indexDir()
-	if err := fs.MkdirAll(dir, 0o700); err != nil {
-		return 0, "", nil, err
-	}
-	path = fs.PathJoin(dir, nearName(t.space.id, lsn))
-	if f, err = fs.Create(path+".tmp", vfs.WriteCategoryUnspecified); err != nil {
-		return 0, "", nil, err
+	return t.vectors, t.vectors.Saving(), t.applied
+}
+
+// writeNear puts the file there whole or not at all, and ends the saving.
+func writeNear(fs vfs.FS, path string, saving *ann.Saving, lock sync.Locker) error {
+	f, err := createNear(fs, path+".tmp")
+	if err != nil {
+		saving.End(lock)
+		return err
 	}
 	w := bufio.NewWriterSize(f, 1<<20)
-	if err := errors.Join(t.vectors.Save(w), w.Flush()); err != nil {
-		return 0, "", nil, errors.Join(fmt.Errorf("save vectors: %w", err), f.Close(), fs.Remove(path+".tmp"))
+	err = saving.Write(w, lock)
+	if err == nil {
+		err = errors.Join(w.Flush(), f.Sync())
 	}
-	return lsn, path, f, nil
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = fs.Rename(path+".tmp", path)
+	}
+	if err != nil {
+		return errors.Join(err, fs.Remove(path+".tmp"))
+	}
+	return nil
+}
+
+func createNear(fs vfs.FS, name string) (vfs.File, error) {
+	if err := fs.MkdirAll(fs.PathDir(name), 0o700); err != nil {
+		return nil, err
+	}
+	return fs.Create(name, vfs.WriteCategoryUnspecified)
 }
 
 // isNear says whether a name is of such a file.

@@ -54,7 +54,8 @@ type Graph struct {
 	slab    []byte   // room for the next chunks of all but the vectors
 	heap    []bool   // of each chunk of vectors: it lies on the heap
 	changed []uint64 // of each chunk of vectors: the stamp at which it changed last
-	stamp   uint64   // counts Put and Delete
+	stamp   uint64   // counts Put, Delete and moves
+	saving  *Saving  // what is being saved; nil: nothing
 	room    []float32
 	scratch *sync.Pool
 }

@@ -185,6 +185,23 @@ func TestGraphShrinks(t *testing.T) {
 	}
 }
 
+// When nearly all go at once, the work ends: rows that moved leave fewer dead ones than
+// a sweep is worth, which all the same keep the last chunks.
+func TestGraphSettlesWithFewLeft(t *testing.T) {
+	g, r := lived(t, 3, memory.MetricCosine, 1), rand.New(rand.NewPCG(4, 4))
+	for slot := range uint32(2500) {
+		g.Put(600+slot, random(r, 3))
+	}
+	settle(t, g, 1)
+	for slot := range uint32(2900) {
+		g.Delete(slot)
+	}
+	settle(t, g, 1)
+	if states := ann.States(g); g.Len() != 200 || states[0] > 2*1024 {
+		t.Errorf("%d vectors, and %d places are free", g.Len(), states[0])
+	}
+}
+
 // While half of all is dead and not mended, walks find the rest.
 func TestGraphWalksThroughTheDead(t *testing.T) {
 	c := newCloud(6, 20, 64)

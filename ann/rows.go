@@ -124,6 +124,7 @@ func cut[T any](slab *[]byte, n int) []T {
 
 // wipe overwrites what is known of a row's vector.
 func (g *Graph) wipe(row uint32) {
+	g.saving.keep(row)
 	clear(g.vector(row))
 	g.changed[row>>chunkShift] = g.stamp
 	if g.code.stride > 0 {
@@ -210,6 +211,7 @@ func (g *Graph) becomeFlat() {
 		g.wipe(uint32(row))
 	}
 	placed, stamp := g.placed, g.stamp
+	g.saving.leave()
 	*g = *newGraph(g.dim, g.metric, g.flatMost)
 	g.flat, g.placed, g.stamp = f, placed+1, stamp
 }

@@ -105,24 +105,16 @@ func (h *head) layout() (at [parts]part64, size int) {
 }
 
 // Save writes the index, so that LoadGraph makes an equal one; the same calls
-// before make the same bytes. Nothing that was deleted is in it. Readers may go on
-// meanwhile, writers wait: it takes as long as w takes for the vectors. Other
-// errors than w's are not known, but for ErrVersion.
-func (g *Graph) Save(w io.Writer) error {
-	if !littleEndian() {
-		return fmt.Errorf("save nearest vectors: %w", ErrVersion)
-	}
-	s := &saver{w: w}
-	if g.flat != nil {
-		s.flat(g)
-	} else {
-		s.graph(g)
-	}
-	if s.err != nil {
-		return fmt.Errorf("save nearest vectors: %w", s.err)
-	}
-	return nil
-}
+// before make the same bytes. Nothing that was deleted is in it. The caller holds the
+// lock for reading, or is alone with the graph, until it is done; Saving lets
+// others write meanwhile. Other errors than w's are not known, but for ErrVersion.
+func (g *Graph) Save(w io.Writer) error { return g.Saving().Write(w, alone{}) }
+
+// alone is the lock of one who needs none.
+type alone struct{}
+
+func (alone) Lock()   {}
+func (alone) Unlock() {}
 
 func littleEndian() bool { return binary.NativeEndian.Uint16([]byte{1, 0}) == 1 }
 
@@ -183,34 +175,6 @@ func (s *saver) flat(g *Graph) {
 	}
 	s.end()
 	s.write(raw(s.sums[:]))
-	s.end()
-}
-
-func (s *saver) graph(g *Graph) {
-	h, lists := g.head(), g.lists()
-	h.Count, h.Listed, h.Unit, h.Below, h.Reach = uint32(g.count), uint32(len(lists)), g.code.unit, g.entries.below, g.code.reach
-	h.Next, h.Dead = uint32(g.sweep.next), uint32(g.sweep.dead)
-	s.head(h)
-	s.write(raw(g.code.centre))
-	s.end()
-	s.write(raw(g.slots))
-	s.end()
-	s.write(raw(g.states))
-	s.end()
-	writeAll(s, g.coded.Factors)
-	writeAll(s, g.lifts)
-	writeAll(s, g.links)
-	s.write(raw(lists))
-	s.end()
-	writeAll(s, g.coded.Codes)
-	var sums []uint32
-	for _, c := range g.vectors {
-		s.write(raw(c))
-		sums = append(sums, crc32.Checksum(raw(c), castagnoli))
-	}
-	s.end()
-	sums = append(sums, s.sums[:]...)
-	s.write(raw(sums))
 	s.end()
 }
 

@@ -1,6 +1,7 @@
 package ann
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/engramdb/engram/vector"
@@ -30,6 +31,10 @@ func (g *Graph) planSweep() *Plan {
 	if g.sweep.dead == 0 && len(g.dead) < max(sweepLeast, g.live/sweepShare) {
 		return nil
 	}
+	return g.nextSweep()
+}
+
+func (g *Graph) nextSweep() *Plan {
 	p := &Plan{g: g, placed: g.placed, from: g.sweep.next, dead: len(g.dead)}
 	p.stage = p.look
 	return p
@@ -69,6 +74,12 @@ func (p *Plan) mend(workers int) bool {
 
 // mended keeps the links to the living and fills up with what lay beyond the dead.
 func (s *scratch) mended(row uint32) []uint32 {
+	near := s.distances(row, s.beyondDead(row, s.g.neighbours(row)))
+	return s.choose(near[:min(len(near), breadth)], degree)
+}
+
+// beyondDead is the linked rows that links lead to, directly or through a dead row.
+func (s *scratch) beyondDead(row uint32, links []uint32) []uint32 {
 	g := s.g
 	var all []uint32
 	add := func(to uint32) {
@@ -76,7 +87,7 @@ func (s *scratch) mended(row uint32) []uint32 {
 			all = append(all, to)
 		}
 	}
-	for _, to := range g.neighbours(row) {
+	for _, to := range links {
 		add(to)
 		if g.states[to] != dead {
 			continue
@@ -86,9 +97,7 @@ func (s *scratch) mended(row uint32) []uint32 {
 		}
 	}
 	slices.Sort(all)
-	all = slices.Compact(all)
-	near := s.distances(row, all)
-	return s.choose(near[:min(len(near), breadth)], degree)
+	return slices.Compact(all)
 }
 
 // placeSweep carries a part of a sweep out, and frees the dead when it was the last.
@@ -125,9 +134,17 @@ const (
 
 // planMove plans to move vectors from the last rows to the first that are free,
 // when most are: they wait for links there, and their places become free by a
-// sweep. So memory follows what there is, not what there was.
+// sweep. So memory follows what there is, not what there was. When all lie in the
+// first rows already, a few dead ones may be what keeps the last chunks: a sweep frees
+// them, few as they are.
 func (g *Graph) planMove() *Plan {
-	if g.free <= g.live+moveFrom {
+	switch {
+	case g.free <= g.live+moveFrom:
+		return nil
+	case g.scattered():
+	case len(g.dead) > 0:
+		return g.nextSweep()
+	default:
 		return nil
 	}
 	p := &Plan{g: g, placed: g.placed, moves: true}
@@ -135,7 +152,14 @@ func (g *Graph) planMove() *Plan {
 	return p
 }
 
+// scattered says whether a place is free, of which there is one, before the last vector.
+func (g *Graph) scattered() bool {
+	first := g.lowest + bytes.IndexByte(raw(g.states[g.lowest:]), byte(free))
+	return slices.ContainsFunc(g.states[first:], func(s state) bool { return s != free && s != dead })
+}
+
 func (g *Graph) placeMove() {
+	g.stamp++ // or Adopt would take vectors from where they were
 	moved := 0
 	v := make([]float32, g.dim)
 	for row := g.count - 1; moved < moveRows && row > g.findFree(); row-- {
