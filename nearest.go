@@ -1,6 +1,7 @@
 package engram
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,6 +66,7 @@ func (t *tower) linkPlan() bool {
 		t.mu.RLock()
 		done = p.Step(workers)
 		t.mu.RUnlock()
+		runtime.Gosched() // who asks would wait for this goroutine's whole turn, some 10 ms
 	}
 	t.mu.Lock()
 	before := index.Tail()

@@ -260,12 +260,22 @@ func (p *Plan) linksNow(row uint32) []uint32 {
 }
 
 // extended is the links of a row and more: all of them when there is room, else
-// the best.
+// the best. A row that has links to dead ones is mended on the way, or it would lose
+// what lay beyond them before a sweep comes.
 func (s *scratch) extended(row uint32, links, added []uint32) []uint32 {
-	all := make([]uint32, 0, len(links)+len(added))
+	all, lost := make([]uint32, 0, len(links)+len(added)), false
 	for _, to := range links {
-		if s.g.states[to] != dead {
+		if s.g.states[to] == dead {
+			lost = true
+		} else {
 			all = append(all, to)
+		}
+	}
+	if lost {
+		for _, to := range s.beyondDead(row, links) {
+			if !slices.Contains(links, to) {
+				all = append(all, to)
+			}
 		}
 	}
 	for _, to := range added {
@@ -276,7 +286,8 @@ func (s *scratch) extended(row uint32, links, added []uint32) []uint32 {
 	if len(all) <= degree {
 		return all
 	}
-	return s.choose(s.distances(row, all), degree)
+	near := s.distances(row, all)
+	return s.choose(near[:min(len(near), breadth)], degree)
 }
 
 // distances sorts rows by how far they are from a row; dead ones are left out.

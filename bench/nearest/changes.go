@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -71,6 +72,7 @@ func (c *changing) link(stop chan struct{}, news chan struct{}) {
 			c.mu.RLock()
 			done = p.Step(1)
 			c.mu.RUnlock()
+			runtime.Gosched() // as the database does
 		}
 		c.mu.Lock()
 		c.index.Place(p)
