@@ -190,6 +190,23 @@ func BenchmarkBits(b *testing.B) {
 	}
 }
 
+func BenchmarkFour(b *testing.B) {
+	for _, dim := range dims {
+		r := rand.New(rand.NewPCG(1, 2))
+		const n = 1024
+		codes, factors, out := make([]uint8, n*FourBytes(dim)), make([]FourFactors, n), make([]float32, n)
+		rotated := random(r, dim)
+		for i := range n {
+			factors[i] = EncodeFour(codes[i*dim/2:(i+1)*dim/2], random(r, dim))
+		}
+		byLevel(b, fmt.Sprintf("Encode/%d", dim), 0, func() { factors[0] = EncodeFour(codes[:dim/2], rotated) })
+		var q FourQuery
+		q.Set(rotated)
+		byLevel(b, fmt.Sprintf("Set/%d", dim), 0, func() { q.Set(rotated) })
+		byLevel(b, fmt.Sprintf("Estimates/%dx%d", n, dim), len(codes), func() { q.Estimates(codes, factors, out) })
+	}
+}
+
 // The layers of MiniLM: 384 numbers a token, 1152 for the three of attention,
 // 1536 in the middle.
 func BenchmarkMatMulInt8(b *testing.B) {

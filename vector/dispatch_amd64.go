@@ -95,6 +95,17 @@ func estimates(q *BitQuery, codes []uint64, factors []BitFactors, out []float32)
 	plainEstimates(q, codes[n*q.words:], factors[n:], out[n:])
 }
 
+func fourDots(q []int8, codes []uint8, out []int32) {
+	switch {
+	case active == plain || len(q) == 0 || len(out) == 0:
+		plainFourDots(q, codes, out)
+	case active == avx2:
+		fourDotsAVX2(&q[0], &codes[0], len(q), len(out), &out[0])
+	default:
+		fourDotsAVX512(&q[0], &codes[0], len(q), len(out), &out[0])
+	}
+}
+
 func flip(v []float32, flips []uint32) {
 	switch n := len(flips); { // a multiple of 64
 	case active == plain || n == 0:

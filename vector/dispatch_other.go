@@ -24,6 +24,8 @@ func estimates(q *BitQuery, codes []uint64, factors []BitFactors, out []float32)
 	plainEstimates(q, codes, factors, out)
 }
 
+func fourDots(q []int8, codes []uint8, out []int32) { plainFourDots(q, codes, out) }
+
 func flip(v []float32, flips []uint32)     { plainFlip(v, flips) }
 func hadamard(v []float32, by float32)     { plainHadamard(v, by) }
 func butterfly(a, b []float32, by float32) { plainButterfly(a, b, by) }

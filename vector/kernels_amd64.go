@@ -251,3 +251,13 @@ func bitSumsAVX512(planes *uint64, codes *uint64, words int, n int, out *int32)
 //
 //go:noescape
 func bitEstimatesAVX512(planes *uint64, codes *uint64, words int, n int, factors *float32, out *float32, step float32, low float32, sum float32)
+
+// fourDotsAVX2 writes to out the inner products of q and n codes of 4 bits a number; dim is a multiple of 64. 64 bytes of a code hold 128 numbers, the first half in their low bits; the last 32 bytes of an odd multiple hold 64 so.
+//
+//go:noescape
+func fourDotsAVX2(q *int8, codes *uint8, dim int, n int, out *int32)
+
+// fourDotsAVX512 writes to out the inner products of q and n codes of 4 bits a number; dim is a multiple of 64. 64 bytes of a code hold 128 numbers, the first half in their low bits; the last 32 bytes of an odd multiple hold 64 so.
+//
+//go:noescape
+func fourDotsAVX512(q *int8, codes *uint8, dim int, n int, out *int32)

@@ -434,6 +434,42 @@ DATA ones<>+56(SB)/4, $0x01010101
 DATA ones<>+60(SB)/4, $0x01010101
 GLOBL ones<>(SB), RODATA|NOPTR, $64
 
+DATA ones16<>+0(SB)/4, $0x00010001
+DATA ones16<>+4(SB)/4, $0x00010001
+DATA ones16<>+8(SB)/4, $0x00010001
+DATA ones16<>+12(SB)/4, $0x00010001
+DATA ones16<>+16(SB)/4, $0x00010001
+DATA ones16<>+20(SB)/4, $0x00010001
+DATA ones16<>+24(SB)/4, $0x00010001
+DATA ones16<>+28(SB)/4, $0x00010001
+DATA ones16<>+32(SB)/4, $0x00010001
+DATA ones16<>+36(SB)/4, $0x00010001
+DATA ones16<>+40(SB)/4, $0x00010001
+DATA ones16<>+44(SB)/4, $0x00010001
+DATA ones16<>+48(SB)/4, $0x00010001
+DATA ones16<>+52(SB)/4, $0x00010001
+DATA ones16<>+56(SB)/4, $0x00010001
+DATA ones16<>+60(SB)/4, $0x00010001
+GLOBL ones16<>(SB), RODATA|NOPTR, $64
+
+DATA nibbles<>+0(SB)/4, $0x0f0f0f0f
+DATA nibbles<>+4(SB)/4, $0x0f0f0f0f
+DATA nibbles<>+8(SB)/4, $0x0f0f0f0f
+DATA nibbles<>+12(SB)/4, $0x0f0f0f0f
+DATA nibbles<>+16(SB)/4, $0x0f0f0f0f
+DATA nibbles<>+20(SB)/4, $0x0f0f0f0f
+DATA nibbles<>+24(SB)/4, $0x0f0f0f0f
+DATA nibbles<>+28(SB)/4, $0x0f0f0f0f
+DATA nibbles<>+32(SB)/4, $0x0f0f0f0f
+DATA nibbles<>+36(SB)/4, $0x0f0f0f0f
+DATA nibbles<>+40(SB)/4, $0x0f0f0f0f
+DATA nibbles<>+44(SB)/4, $0x0f0f0f0f
+DATA nibbles<>+48(SB)/4, $0x0f0f0f0f
+DATA nibbles<>+52(SB)/4, $0x0f0f0f0f
+DATA nibbles<>+56(SB)/4, $0x0f0f0f0f
+DATA nibbles<>+60(SB)/4, $0x0f0f0f0f
+GLOBL nibbles<>(SB), RODATA|NOPTR, $64
+
 DATA window<>+0(SB)/4, $0xffffffff
 DATA window<>+4(SB)/4, $0xffffffff
 DATA window<>+8(SB)/4, $0xffffffff
@@ -6354,5 +6390,279 @@ codes8Fold:
 	JGE         codes8
 
 codes8End:
+	VZEROUPPER
+	RET
+
+// func fourDotsAVX2(q *int8, codes *uint8, dim int, n int, out *int32)
+// Requires: AVX, AVX2
+TEXT ·fourDotsAVX2(SB), NOSPLIT, $0-40
+	MOVQ    q+0(FP), AX
+	MOVQ    codes+8(FP), CX
+	MOVQ    dim+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    out+32(FP), SI
+	MOVQ    DX, DI
+	SHRQ    $0x01, DI
+	VMOVDQU nibbles<>+0(SB), Y0
+	VMOVDQU ones16<>+0(SB), Y1
+	CMPQ    BX, $+1
+	JL      codesEnd
+
+codes:
+	VPXOR Y2, Y2, Y2
+	MOVQ  AX, DI
+	MOVQ  DX, R8
+	CMPQ  R8, $+128
+	JL    blockEnd
+
+block:
+	VMOVDQU    (CX), Y3
+	VPSRLW     $0x04, Y3, Y4
+	VPAND      Y0, Y3, Y3
+	VPAND      Y0, Y4, Y4
+	VPMADDUBSW (DI), Y3, Y3
+	VPMADDUBSW 64(DI), Y4, Y4
+	VPADDW     Y4, Y3, Y3
+	VMOVDQU    32(CX), Y4
+	VPSRLW     $0x04, Y4, Y5
+	VPAND      Y0, Y4, Y4
+	VPAND      Y0, Y5, Y5
+	VPMADDUBSW 32(DI), Y4, Y4
+	VPMADDUBSW 96(DI), Y5, Y5
+	VPADDW     Y5, Y4, Y4
+	VPADDW     Y4, Y3, Y3
+	VPMADDWD   Y1, Y3, Y3
+	VPADDD     Y3, Y2, Y2
+	ADDQ       $+128, DI
+	ADDQ       $+64, CX
+	SUBQ       $+128, R8
+	CMPQ       R8, $+128
+	JGE        block
+
+blockEnd:
+	CMPQ R8, $+64
+	JL   halfEnd
+
+half:
+	VMOVDQU    (CX), Y3
+	VPSRLW     $0x04, Y3, Y4
+	VPAND      Y0, Y3, Y3
+	VPAND      Y0, Y4, Y4
+	VPMADDUBSW (DI), Y3, Y3
+	VPMADDUBSW 32(DI), Y4, Y4
+	VPADDW     Y4, Y3, Y3
+	VPMADDWD   Y1, Y3, Y3
+	VPADDD     Y3, Y2, Y2
+	ADDQ       $+32, CX
+	SUBQ       $+64, R8
+	CMPQ       R8, $+64
+	JGE        half
+
+halfEnd:
+	VEXTRACTI128 $0x01, Y2, X3
+	VPADDD       X3, X2, X2
+	VPSHUFD      $0x4e, X2, X3
+	VPADDD       X3, X2, X2
+	VPSHUFD      $0xb1, X2, X3
+	VPADDD       X3, X2, X2
+	VMOVD        X2, (SI)
+	ADDQ         $+4, SI
+	SUBQ         $+1, BX
+	CMPQ         BX, $+1
+	JGE          codes
+
+codesEnd:
+	VZEROUPPER
+	RET
+
+// func fourDotsAVX512(q *int8, codes *uint8, dim int, n int, out *int32)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VNNI, MMX+
+TEXT ·fourDotsAVX512(SB), NOSPLIT, $0-40
+	MOVQ      q+0(FP), AX
+	MOVQ      codes+8(FP), CX
+	MOVQ      dim+16(FP), DX
+	MOVQ      n+24(FP), BX
+	MOVQ      out+32(FP), SI
+	MOVQ      DX, DI
+	SHRQ      $0x01, DI
+	VMOVDQU32 nibbles<>+0(SB), Z0
+	MOVQ      $0x00000000ffffffff, R8
+	KMOVQ     R8, K1
+	CMPQ      BX, $+4
+	JL        codes4End
+
+codes4:
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	MOVQ   CX, R8
+	LEAQ   (R8)(DI*2), R9
+	ADDQ   DI, R9
+	MOVQ   AX, R10
+	MOVQ   DX, R11
+	MOVQ   CX, R12
+	CMPQ   R11, $+128
+	JL     codes4BlockEnd
+
+codes4Block:
+	PREFETCHT0 8192(R12)
+	PREFETCHT0 8256(R12)
+	PREFETCHT0 8320(R12)
+	PREFETCHT0 8384(R12)
+	ADDQ       $+256, R12
+	VMOVDQU32  (R10), Z9
+	VMOVDQU32  64(R10), Z10
+	VMOVDQU32  (R8), Z11
+	VPSRLW     $0x04, Z11, Z12
+	VPANDD     Z0, Z11, Z11
+	VPANDD     Z0, Z12, Z12
+	VPDPBUSD   Z9, Z11, Z1
+	VPDPBUSD   Z10, Z12, Z5
+	VMOVDQU32  (R8)(DI*1), Z11
+	VPSRLW     $0x04, Z11, Z12
+	VPANDD     Z0, Z11, Z11
+	VPANDD     Z0, Z12, Z12
+	VPDPBUSD   Z9, Z11, Z2
+	VPDPBUSD   Z10, Z12, Z6
+	VMOVDQU32  (R8)(DI*2), Z11
+	VPSRLW     $0x04, Z11, Z12
+	VPANDD     Z0, Z11, Z11
+	VPANDD     Z0, Z12, Z12
+	VPDPBUSD   Z9, Z11, Z3
+	VPDPBUSD   Z10, Z12, Z7
+	VMOVDQU32  (R9), Z11
+	VPSRLW     $0x04, Z11, Z12
+	VPANDD     Z0, Z11, Z11
+	VPANDD     Z0, Z12, Z12
+	VPDPBUSD   Z9, Z11, Z4
+	VPDPBUSD   Z10, Z12, Z8
+	ADDQ       $+128, R10
+	ADDQ       $+64, R8
+	ADDQ       $+64, R9
+	SUBQ       $+128, R11
+	CMPQ       R11, $+128
+	JGE        codes4Block
+
+codes4BlockEnd:
+	TESTQ      R11, R11
+	JZ         codes4Fold
+	VMOVDQU8.Z (R10), K1, Z9
+	VMOVDQU8.Z 32(R10), K1, Z10
+	VMOVDQU8.Z (R8), K1, Z11
+	VPSRLW     $0x04, Z11, Z12
+	VPANDD     Z0, Z11, Z11
+	VPANDD     Z0, Z12, Z12
+	VPDPBUSD   Z9, Z11, Z1
+	VPDPBUSD   Z10, Z12, Z5
+	VMOVDQU8.Z (R8)(DI*1), K1, Z11
+	VPSRLW     $0x04, Z11, Z12
+	VPANDD     Z0, Z11, Z11
+	VPANDD     Z0, Z12, Z12
+	VPDPBUSD   Z9, Z11, Z2
+	VPDPBUSD   Z10, Z12, Z6
+	VMOVDQU8.Z (R8)(DI*2), K1, Z11
+	VPSRLW     $0x04, Z11, Z12
+	VPANDD     Z0, Z11, Z11
+	VPANDD     Z0, Z12, Z12
+	VPDPBUSD   Z9, Z11, Z3
+	VPDPBUSD   Z10, Z12, Z7
+	VMOVDQU8.Z (R9), K1, Z11
+	VPSRLW     $0x04, Z11, Z12
+	VPANDD     Z0, Z11, Z11
+	VPANDD     Z0, Z12, Z12
+	VPDPBUSD   Z9, Z11, Z4
+	VPDPBUSD   Z10, Z12, Z8
+
+codes4Fold:
+	VPADDD        Z5, Z1, Z1
+	VPADDD        Z6, Z2, Z2
+	VPADDD        Z7, Z3, Z3
+	VPADDD        Z8, Z4, Z4
+	VEXTRACTI64X4 $0x01, Z1, Y9
+	VPADDD        Y9, Y1, Y1
+	VEXTRACTI64X4 $0x01, Z2, Y9
+	VPADDD        Y9, Y2, Y2
+	VEXTRACTI64X4 $0x01, Z3, Y9
+	VPADDD        Y9, Y3, Y3
+	VEXTRACTI64X4 $0x01, Z4, Y9
+	VPADDD        Y9, Y4, Y4
+	VPHADDD       Y2, Y1, Y9
+	VPHADDD       Y4, Y3, Y10
+	VPHADDD       Y10, Y9, Y9
+	VEXTRACTI128  $0x01, Y9, X10
+	VPADDD        X10, X9, X9
+	VMOVDQU       X9, (SI)
+	ADDQ          DI, CX
+	ADDQ          DI, CX
+	ADDQ          DI, CX
+	ADDQ          DI, CX
+	ADDQ          $+16, SI
+	SUBQ          $+4, BX
+	CMPQ          BX, $+4
+	JGE           codes4
+
+codes4End:
+	CMPQ BX, $+1
+	JL   codes1End
+
+codes1:
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	MOVQ   CX, R8
+	MOVQ   AX, R9
+	MOVQ   DX, R10
+	CMPQ   R10, $+128
+	JL     codes1BlockEnd
+
+codes1Block:
+	VMOVDQU32 (R9), Z1
+	VMOVDQU32 64(R9), Z2
+	VMOVDQU32 (R8), Z3
+	VPSRLW    $0x04, Z3, Z4
+	VPANDD    Z0, Z3, Z3
+	VPANDD    Z0, Z4, Z4
+	VPDPBUSD  Z1, Z3, Z13
+	VPDPBUSD  Z2, Z4, Z14
+	ADDQ      $+128, R9
+	ADDQ      $+64, R8
+	SUBQ      $+128, R10
+	CMPQ      R10, $+128
+	JGE       codes1Block
+
+codes1BlockEnd:
+	TESTQ      R10, R10
+	JZ         codes1Fold
+	VMOVDQU8.Z (R9), K1, Z1
+	VMOVDQU8.Z 32(R9), K1, Z2
+	VMOVDQU8.Z (R8), K1, Z3
+	VPSRLW     $0x04, Z3, Z4
+	VPANDD     Z0, Z3, Z3
+	VPANDD     Z0, Z4, Z4
+	VPDPBUSD   Z1, Z3, Z13
+	VPDPBUSD   Z2, Z4, Z14
+
+codes1Fold:
+	VPADDD        Z14, Z13, Z13
+	VEXTRACTI64X4 $0x01, Z13, Y1
+	VPADDD        Y1, Y13, Y13
+	VEXTRACTI128  $0x01, Y13, X1
+	VPADDD        X1, X13, X13
+	VPSHUFD       $0x4e, X13, X1
+	VPADDD        X1, X13, X13
+	VPSHUFD       $0xb1, X13, X1
+	VPADDD        X1, X13, X13
+	VMOVD         X13, (SI)
+	ADDQ          DI, CX
+	ADDQ          $+4, SI
+	SUBQ          $+1, BX
+	CMPQ          BX, $+1
+	JGE           codes1
+
+codes1End:
 	VZEROUPPER
 	RET

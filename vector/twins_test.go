@@ -193,6 +193,20 @@ var operations = []struct {
 		bitSums(planes, codes, n, out)
 		return uints(out)
 	}},
+	{"fourDots", false, func(s *source, n, m int) []uint32 {
+		dim := 64 * (n % 30)
+		q, codes, out := s.int8s(dim), s.bytes(dim/2*m), s.int32s(m)
+		fourDots(q, codes, out)
+		return uints(out)
+	}},
+	{"FourQuery", true, func(s *source, n, m int) []uint32 {
+		var q FourQuery
+		q.Set(s.floats(64 * (n % 9)))
+		code, factors, out := make([]uint8, len(q.code)/2), make([]FourFactors, 1), s.floats(1)
+		factors[0] = EncodeFour(code, s.floats(len(q.code)))
+		q.Estimates(code, factors, out)
+		return append(bitsOf(append(out, q.scale, q.norm, q.rounding, factors[0].Scale, factors[0].Error)), uints(code)...)
+	}},
 	{"Rotate", false, func(s *source, n, m int) []uint32 {
 		r := NewRotation(n+1, uint64(m))
 		dst := s.floats(r.Padded())

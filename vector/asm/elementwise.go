@@ -44,6 +44,8 @@ func constants() {
 		{"erfA5", f32(1.061405429)},
 		{"flip", 0x80808080},
 		{"ones", 0x01010101},
+		{"ones16", 0x00010001},
+		{"nibbles", 0x0f0f0f0f},
 	} {
 		table.symbols[c.name] = GLOBL(c.name, RODATA|NOPTR)
 		for i := range 16 {

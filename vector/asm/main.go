@@ -35,6 +35,8 @@ func main() {
 	matMulFloat32AVX2()
 	matMulFloat32AVX512()
 	bitsAVX512()
+	fourAVX2()
+	fourAVX512()
 	Generate()
 }
 
