@@ -80,7 +80,7 @@ type note struct {
 // settingAssociated is how far the rules have been asked: an LSN.
 const settingAssociated = "associated"
 
-// associateStep is how many memories are linked in one commit.
+// associateStep is how many memories are linked together.
 const associateStep = 64
 
 // associateWait is how long a recall waits for links that are being made.
@@ -350,6 +350,7 @@ func (t *tower) waitAssociated(ctx context.Context) {
 	}
 	wake(t.space.db.towers.fresh)
 	wake(t.space.db.towers.asked)
+	t.space.db.shard.Hurry()
 	select {
 	case <-done:
 	case <-t.gone:
@@ -480,6 +481,13 @@ func (t *tower) freshPart() []fresh {
 	return slices.Clone(t.assoc.fresh[:min(associateStep, len(t.assoc.fresh))])
 }
 
+// linksAwaited says whether someone waits for links.
+func (t *tower) linksAwaited() bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.assoc.done != nil
+}
+
 // asked is a version and the links that the rules propose for it.
 type asked struct {
 	node  *store.Node
@@ -487,14 +495,50 @@ type asked struct {
 }
 
 // linkPart asks the rules about memories and commits what they propose, and that they
-// have been asked up to the last of them.
+// have been asked up to the last of them. A writer may wait for what is being decided, so
+// that is done in steps, unless there are so many memories that links fall behind.
 func (t *tower) linkPart(part []fresh) error {
 	all, err := t.proposals(part)
 	if err != nil {
 		return err
 	}
+	step, behind := linksStep, len(part) == associateStep
+	if behind {
+		step = len(part) * rules.EntityLinksMost
+	}
+	for {
+		some, rest := firstOf(all, step)
+		upTo := part[len(part)-1].lsn
+		if len(rest) > 0 {
+			upTo = some[len(some)-1].node.LSN
+		}
+		if err := t.place(some, upTo, behind); err != nil {
+			return err
+		}
+		if all = rest; len(all) == 0 {
+			return t.catchUp(everything) // the next memory is asked about with these links in place
+		}
+	}
+}
+
+// linksStep is how many links are made in one commit, if a memory alone has not more. One
+// takes some 15 microseconds there.
+const linksStep = 16
+
+// firstOf splits a list where it has so many links.
+func firstOf(all []asked, links int) (some, rest []asked) {
+	n, have := 0, 0
+	for n < len(all) && (n == 0 || have+len(all[n].links) <= links) {
+		have += len(all[n].links)
+		n++
+	}
+	return all[:n], all[n:]
+}
+
+// place commits links, and how far the rules have been asked.
+func (t *tower) place(all []asked, upTo memory.LSN, atOnce bool) error {
 	s := t.space
-	_, err = s.db.shard.Commit(context.Background(), &store.Write{Space: s.id, Decide: func(tx *store.Tx) error {
+	_, err := s.db.shard.Commit(context.Background(), &store.Write{Space: s.id, Later: !atOnce && !t.linksAwaited(), Decide: func(tx *store.Tx) error {
 		if s.dropped.Load() {
 			return spaceNotFound(s.name)
 		}
@@ -503,12 +547,9 @@ func (t *tower) linkPart(part []fresh) error {
 				return err
 			}
 		}
-		return tx.PutSetting(settingAssociated, store.Encode(part[len(part)-1].lsn))
+		return tx.PutSetting(settingAssociated, store.Encode(upTo))
 	}})
-	if err != nil {
-		return err
-	}
-	return t.catchUp(everything) // the next memory is asked about with these links in place
+	return err
 }
 
 // place adds the links that were proposed for a version, if it still stands: of one

@@ -140,14 +140,16 @@ func (db *DB) embedIn(ctx context.Context, lanes *lanes, lane string) {
 		return
 	}
 	db.run.startUnlessClosing("embed", func() {
+		var before putting
 		db.inTurns(func(t *tower) (more bool) {
 			for _, b := range t.worthwhile() {
-				if b.lane() == lane && db.embedPart(ctx, t, b) {
+				if b.lane() == lane && db.embedPart(ctx, t, b, &before) {
 					more = true
 				}
 			}
 			return more
 		})
+		before.wait()
 		lanes.leave(lane)
 		wake(db.towers.texts) // for what came between the last look and now
 	})
@@ -250,8 +252,38 @@ func (db *DB) within(ctx context.Context, d time.Duration) (context.Context, con
 	return ctx, func() { cancel(nil) }
 }
 
+// putting is the commit of vectors that were made a moment ago: a lane makes the next
+// meanwhile.
+type putting struct{ done chan struct{} }
+
+func (p *putting) wait() {
+	if p.done != nil {
+		<-p.done
+	}
+}
+
+// start begins the next when the one before has ended; false: the database closes.
+func (p *putting) start(db *DB, t *tower, put func()) bool {
+	p.wait()
+	done := make(chan struct{})
+	if !db.towers.use(t) { // the lane holds it no longer than it works on it
+		return false
+	}
+	started := db.run.startUnlessClosing("put vectors", func() {
+		defer close(done)
+		put()
+		db.towers.release(t)
+	})
+	if !started {
+		db.towers.release(t)
+		return false
+	}
+	p.done = done
+	return true
+}
+
 // embedPart makes some of a space's vectors; it says whether there may be more to make.
-func (db *DB) embedPart(ctx context.Context, t *tower, b backlog) bool {
+func (db *DB) embedPart(ctx context.Context, t *tower, b backlog, before *putting) bool {
 	if t.space.dropped.Load() {
 		return false
 	}
@@ -261,18 +293,26 @@ func (db *DB) embedPart(ctx context.Context, t *tower, b backlog) bool {
 	if len(slots) == 0 {
 		return false
 	}
-	err := t.embedSlots(ctx, b, slots)
+	put, err := t.embedSlots(ctx, b, slots)
+	if err == nil && before.start(db, t, func() { db.settle(ctx, t, b, slots, put()) }) {
+		return true
+	}
+	if err == nil {
+		err = store.ErrClosed // of the database or of the space: they are made when it opens
+	}
+	db.settle(ctx, t, b, slots, err)
+	return false
+}
+
+// settle ends what embedPart began.
+func (db *DB) settle(ctx context.Context, t *tower, b backlog, slots []uint32, err error) {
 	t.mu.Lock()
 	b.settle(slots, err != nil)
 	t.mu.Unlock()
-	if err == nil {
-		return true
-	}
-	if ctx.Err() == nil && !t.space.dropped.Load() {
+	if err != nil && !errors.Is(err, store.ErrClosed) && ctx.Err() == nil && !t.space.dropped.Load() {
 		db.opts.Logger.Warn("vectors are delayed", "space", t.space.name, "model", b.model.name, "error", err)
 		db.laterBy("embed later", retryAfter(err), func() { t.embedAgain(b) })
 	}
-	return false
 }
 
 // embedAgain ends the rest after a failure.
@@ -290,25 +330,25 @@ type wanting struct {
 	episode *memory.Episode
 }
 
-// embedSlots makes the vectors of slots and commits them. What was ended or
-// changed in the meantime is left out, and all when the space has no use for the
-// model any more.
-func (t *tower) embedSlots(ctx context.Context, b backlog, slots []uint32) error {
+// embedSlots makes the vectors of slots; put commits them.
+func (t *tower) embedSlots(ctx context.Context, b backlog, slots []uint32) (put func() error, err error) {
 	texts, err := t.textsOf(slots, b.generation)
 	if err != nil || len(texts) == 0 {
-		return err
+		return func() error { return nil }, err
 	}
-	s := t.space
-	vectors, err := s.embedTexts(ctx, b.model, texts)
+	vectors, err := t.space.embedTexts(ctx, b.model, texts)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	passages, err := t.embedPassages(ctx, b.model, texts)
-	if err != nil {
-		return err
-	}
-	model := provenance(b.model.Info())
-	_, err = s.db.shard.Commit(ctx, &store.Write{Space: s.id, Decide: func(tx *store.Tx) error {
+	return func() error { return t.putVectors(ctx, b, texts, vectors, passages) }, err
+}
+
+// putVectors commits the vectors of texts. What was ended or changed in the meantime is
+// left out, and all when the space has no use for the model any more.
+func (t *tower) putVectors(ctx context.Context, b backlog, texts []wanting, vectors [][]float32, passages []*store.Passages) error {
+	s, model := t.space, provenance(b.model.Info())
+	_, err := s.db.shard.Commit(ctx, &store.Write{Space: s.id, Later: !t.awaited(b), Decide: func(tx *store.Tx) error {
 		st, err := s.generationIn(tx)
 		if err != nil {
 			return err
@@ -333,6 +373,13 @@ func (t *tower) embedSlots(ctx context.Context, b backlog, slots []uint32) error
 		return nil
 	}})
 	return err
+}
+
+// awaited says whether someone waits for the vectors of a backlog.
+func (t *tower) awaited(b backlog) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return b.news != nil
 }
 
 // textsOf reads what is to be embedded.
@@ -492,6 +539,7 @@ func (s *Space) waitVector(ctx context.Context, w *Written, hasty bool) (pending
 		}
 		news, err := t.lacks(w, hasty)
 		if err == nil && news != nil {
+			s.db.shard.Hurry()
 			select {
 			case <-news:
 			case <-t.gone: // dropped, or built anew

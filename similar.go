@@ -108,7 +108,7 @@ func (t *tower) linkNear(part []fresh) error {
 		all = append(all, asked{n, links})
 	}
 	s := t.space
-	_, err = s.db.shard.Commit(context.Background(), &store.Write{Space: s.id, Decide: func(tx *store.Tx) error {
+	_, err = s.db.shard.Commit(context.Background(), &store.Write{Space: s.id, Later: true, Decide: func(tx *store.Tx) error {
 		if s.dropped.Load() {
 			return spaceNotFound(s.name)
 		}

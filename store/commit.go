@@ -31,6 +31,9 @@ type Write struct {
 	// ErrMismatch.
 	Keyed     bool
 	Key, Body [16]byte
+	// Later lets the write wait for the sync of another, see later.go: for work beside
+	// calls, which is not to stand in the way of one. It is acknowledged like any other.
+	Later bool
 	// maintain runs instead of Decide: work on the store that adds no record.
 	maintain func(*pebble.Batch) error
 }
@@ -88,12 +91,16 @@ func (s *Shard) enqueue(r *request) error {
 	if s.closing.Load() {
 		return ErrClosed
 	}
+	queue := s.queue
+	if r.w.Later {
+		queue = s.later.queue
+	}
 	select {
-	case s.queue <- r:
+	case queue <- r:
 		return nil
 	default:
 		e := *ErrBusy
-		e.Message = fmt.Sprintf("%d writes wait for the disk, which is the bound", cap(s.queue))
+		e.Message = fmt.Sprintf("%d writes wait for the disk, which is the bound", cap(queue))
 		e.RetryAfter = 100 * time.Millisecond
 		return &e
 	}
@@ -113,17 +120,40 @@ func (s *Shard) run() {
 	defer close(s.syncing)
 	for {
 		select {
+		case r := <-s.queue: // before what can wait
+			s.commit(s.collect(r))
+			s.holdSometimes()
+			continue
+		default:
+		}
+		select {
 		case r := <-s.queue:
 			s.commit(s.collect(r))
+		case r := <-s.later.queue:
+			s.hold(r)
+		case <-s.later.due():
+			s.syncHeld()
+		case <-s.later.hurry:
+			s.holdAll()
+			s.syncHeld()
 		case <-s.stop:
-			for {
-				select {
-				case r := <-s.queue:
-					s.commit(s.collect(r))
-				default:
-					return
-				}
-			}
+			s.drain()
+			return
+		}
+	}
+}
+
+// drain does what was accepted before the door was closed.
+func (s *Shard) drain() {
+	for {
+		select {
+		case r := <-s.queue:
+			s.commit(s.collect(r))
+		case r := <-s.later.queue:
+			s.hold(r)
+		default:
+			s.syncHeld()
+			return
 		}
 	}
 }
@@ -158,16 +188,31 @@ type group struct {
 // that does not fit the group's bytes waits for the next.
 func (s *Shard) commit(rs []*request) {
 	for len(rs) > 0 {
-		g := &group{layer: newLayer(disk{s.db}), batch: s.db.NewBatch(), metas: make(map[memory.SpaceID]Meta)}
+		g := s.newGroup()
 		rs = s.decideAll(g, rs)
-		g.err = s.write(g)
-		if len(g.requests) == 1 && len(s.queue) == 0 && s.ahead.Load() == 0 {
-			s.end(g) // nobody else writes: there is nothing to decide meanwhile
-			continue
-		}
-		s.ahead.Add(1)
-		s.syncing <- g
+		s.pass(g)
 	}
+}
+
+func (s *Shard) newGroup() *group {
+	return &group{layer: newLayer(disk{s.db}), batch: s.db.NewBatch(), metas: make(map[memory.SpaceID]Meta)}
+}
+
+// pass writes a group and lets it end once it is on disk.
+func (s *Shard) pass(g *group) {
+	alone := len(g.requests) <= 1 && len(s.queue) == 0 && s.ahead.Load() == 0
+	s.mustSync(g)
+	g.err = s.write(g, pebble.Sync)
+	if len(g.requests) > 0 {
+		s.later.called = g.began
+	}
+	s.later.join(g)
+	if alone {
+		s.end(g) // nobody else writes: there is nothing to decide meanwhile
+		return
+	}
+	s.ahead.Add(1)
+	s.syncing <- g
 }
 
 // finish ends the groups that are passed on, in their order.
@@ -276,8 +321,9 @@ func (s *Shard) meta(g *group, space memory.SpaceID) (Meta, error) {
 	return m, err
 }
 
-// write puts the group into the log and the memtable: one batch.
-func (s *Shard) write(g *group) error {
+// write puts the group into the log and the memtable: one batch. Without a sync it is
+// on disk at the next one, as the log has an order.
+func (s *Shard) write(g *group, o *pebble.WriteOptions) error {
 	for space, m := range g.metas {
 		g.layer.set(metaKey(space), encode(m))
 	}
@@ -288,14 +334,24 @@ func (s *Shard) write(g *group) error {
 		return nil
 	}
 	g.began = time.Now() // for the metric alone
-	if err := s.db.ApplyNoSyncWait(g.batch, pebble.Sync); err != nil {
+	if err := s.apply(g, o); err != nil {
 		return err
 	}
-	g.snap = s.db.NewSnapshot()
 	for space, m := range g.metas {
 		s.metas[space] = m
 	}
 	return nil
+}
+
+func (s *Shard) apply(g *group, o *pebble.WriteOptions) error {
+	if !o.Sync {
+		return s.db.Apply(g.batch, o)
+	}
+	err := s.db.ApplyNoSyncWait(g.batch, o)
+	if err == nil {
+		g.snap = s.db.NewSnapshot()
+	}
+	return err
 }
 
 // sync waits until the group is on disk. A failed write or sync is fatal: what is
@@ -303,7 +359,7 @@ func (s *Shard) write(g *group) error {
 func (s *Shard) sync(g *group) error {
 	err := g.err
 	if g.snap != nil {
-		err = g.batch.SyncWait()
+		err = errors.Join(err, g.batch.SyncWait())
 		s.stats.sync.add(time.Since(g.began))
 	}
 	if err == nil {

@@ -59,7 +59,7 @@ func TestOrder(t *testing.T) {
 		all.Go(func() {
 			for i := range each {
 				space, id := ids[(w+i)%spaces], memory.ID(fmt.Sprintf("%d-%d", w, i))
-				c, err := do(s, space, create(id, episode("text", nil)))
+				c, err := s.Commit(bg, &Write{Space: space, Later: i%4 == 3, Decide: create(id, episode("text", nil))})
 				mu.Lock()
 				if err != nil || !published[fmt.Sprint(space, id)] || last[space] < c.LSN {
 					t.Errorf("%s is acknowledged before it is published: %v", id, err)

@@ -67,6 +67,7 @@ type workload struct {
 	spaces []memory.SpaceID
 	stop   chan struct{}
 	done   sync.WaitGroup
+	tries  atomic.Int64
 	failed atomic.Bool // an error of Commit that is not errGone
 }
 
@@ -91,7 +92,7 @@ func (l *workload) over() bool {
 // try notes the event, commits, and notes what was acknowledged.
 func (l *workload) try(e event, w *Write) bool {
 	l.w.add(e)
-	w.Space = e.space
+	w.Space, w.Later = e.space, l.tries.Add(1)%4 == 0
 	c, err := l.s.Commit(bg, w)
 	if err != nil {
 		if !errors.Is(err, errGone) {

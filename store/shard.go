@@ -92,6 +92,7 @@ type Shard struct {
 	opts    Options
 	db      *pebble.DB
 	queue   chan *request
+	later   later         // writes that can wait for a sync of others
 	stop    chan struct{} // closed by Close: the committer takes what waits and ends
 	syncing chan *group   // written, in order, for finish
 	ahead   atomic.Int32  // groups that are passed to finish and have not ended
@@ -119,7 +120,7 @@ func Open(dir string, o Options) (*Shard, error) {
 	if err := checkFormat(o.FS, dir, o.ReadOnly); err != nil {
 		return nil, err
 	}
-	s := &Shard{dir: dir, opts: o, queue: make(chan *request, o.QueueBound), stop: make(chan struct{}), ended: make(chan struct{}), syncing: make(chan *group, groupsAhead),
+	s := &Shard{dir: dir, opts: o, queue: make(chan *request, o.QueueBound), later: newLater(o.QueueBound), stop: make(chan struct{}), ended: make(chan struct{}), syncing: make(chan *group, groupsAhead),
 		metas: make(map[memory.SpaceID]Meta), dropped: make(map[memory.SpaceID]bool), cleaned: make(chan struct{}, 1)}
 	if err := s.openFiles(); err != nil {
 		return nil, err
@@ -406,7 +407,7 @@ type Stats struct {
 // Stats reads the figures.
 func (s *Shard) Stats() Stats {
 	m := s.db.Metrics()
-	st := Stats{Groups: s.stats.groups.Load(), Records: s.stats.records.Load(), Waiting: len(s.queue), Bound: cap(s.queue),
+	st := Stats{Groups: s.stats.groups.Load(), Records: s.stats.records.Load(), Waiting: len(s.queue) + len(s.later.queue), Bound: cap(s.queue),
 		Stalled: s.stats.stalled.Load(), DiskUsed: m.DiskSpaceUsage(), CacheHits: m.BlockCache.Hits, CacheMisses: m.BlockCache.Misses,
 		Compactions: m.Compact.Count, MemTableBytes: m.MemTable.Size, ReserveBytes: s.opts.ReserveBytes, OpenSnapshots: s.readers.open()}
 	st.SyncCounts, st.SyncSeconds = s.stats.sync.read()
