@@ -277,52 +277,39 @@ func (o *other) stop() {
 }
 
 // remember writes turns into a space without a model and into one with the
-// transformer, in blocks that take turns: a block begins when no vector is being made.
+// transformer. They take turns, and one begins when no vector of the other is being made.
 func (e *embedBench) remember(ctx context.Context) (err error) {
-	db, err := engram.Open(ctx, filepath.Join(e.scratch, "remember"), engram.Options{})
+	n, writer := e.n(8000), e.n(4000)
+	texts := e.some(n + turnsBeyond + writer)
+	var arms [2]arm
+	for i, m := range []string{engram.ModelNone, minilm.Name} {
+		db, err2 := engram.Open(ctx, filepath.Join(e.scratch, "remember-"+m), engram.Options{})
+		if err2 != nil {
+			return err2
+		}
+		defer func() { err = errors.Join(err, db.Close()) }()
+		s, err2 := spaceWith(ctx, db, m)
+		if err2 != nil {
+			return err2
+		}
+		arms[i] = arm{name: []string{"without a model", "with the transformer"}[i],
+			do: func(ctx context.Context, i int) error {
+				_, err := s.Remember(ctx, memory.Episode{Text: texts[i]}, engram.WriteOptions{})
+				return err
+			},
+			settle: func(ctx context.Context) error { return waitForIndexes(ctx, s) },
+		}
+	}
+	took, err := e.compare(ctx, n, arms)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	models := []string{engram.ModelNone, minilm.Name}
-	took := map[string]*load.Latency{}
-	spaces := map[string]*engram.Space{}
-	for _, m := range models {
-		took[m] = load.NewLatency()
-		if spaces[m], err = spaceWith(ctx, db, m); err != nil {
-			return err
-		}
+	e.reportTurns("remember", arms, took, record.AtMost(1.1))
+	took, err = e.backToBack(ctx, n+turnsBeyond, writer, 100, arms)
+	if err == nil {
+		e.reportBackToBack("remember", arms, took)
 	}
-	const block = 100
-	n := e.n(40) // blocks
-	for i := range n + 1 {
-		for _, m := range models {
-			l := load.NewLatency()
-			for _, text := range e.some(block) {
-				began := time.Now()
-				if _, err := spaces[m].Remember(ctx, memory.Episode{Text: text}, engram.WriteOptions{}); err != nil {
-					return err
-				}
-				l.Add(time.Since(began))
-			}
-			if err := waitForIndexes(ctx, spaces[m]); err != nil {
-				return err
-			}
-			if i > 0 { // the first warms up
-				took[m].Merge(l)
-			}
-		}
-	}
-	without, with := took[engram.ModelNone], took[minilm.Name]
-	for _, x := range []struct {
-		says string
-		l    *load.Latency
-	}{{"without a model", without}, {"with the transformer", with}} {
-		e.Millis("remember "+x.says+", p50", x.l.At(0.5), int(x.l.Count()), nil)
-		e.Millis("remember "+x.says+", p99", x.l.At(0.99), int(x.l.Count()), nil)
-	}
-	e.Add(record.Figure{Name: "remember with the transformer by without, p99", Value: float64(with.At(0.99)) / float64(without.At(0.99)), Unit: "x", N: n * block}, record.AtMost(1.1))
-	return nil
+	return err
 }
 
 func spaceWith(ctx context.Context, db *engram.DB, model string) (*engram.Space, error) {

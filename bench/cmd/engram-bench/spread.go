@@ -31,8 +31,7 @@ func spread(ctx context.Context, b *bench) error {
 			return fmt.Errorf("%s: %w", part.name, err)
 		}
 	}
-	b.Note("Graphs are scale-free: half of the links go to the end of an earlier one. Activation starts at %d nodes of chance, with the defaults of a recall.\n"+
-		"A writer with and one without automatic links take turns of 250 memories.", spreadSeeds)
+	b.Note("Graphs are scale-free: half of the links go to the end of an earlier one. Activation starts at %d nodes of chance, with the defaults of a recall.", spreadSeeds)
 	return nil
 }
 
@@ -171,29 +170,12 @@ func spreadHostile(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// linkedWrites measures what automatic links cost a writer who waits for each memory.
+// linkedWrites measures what automatic links cost who writes.
 func linkedWrites(ctx context.Context, b *bench) (err error) {
-	step("one writer, with and without automatic links")
-	const without, with = 0, 1
-	var spaces [2]*engram.Space
-	var took [2]*load.Latency
-	for i := range spaces {
-		db, e := engram.Open(ctx, filepath.Join(b.scratch, fmt.Sprint("links", i)), engram.Options{AutoLinks: i == with})
-		if e != nil {
-			return e
-		}
-		defer func() { err = errors.Join(err, db.Close()) }()
-		if spaces[i], err = db.Space(engram.DefaultSpace); err != nil {
-			return err
-		}
-		if _, err := spaces[i].Recall(ctx, memory.Cue{Text: "opened"}); err != nil { // both have their indexes open
-			return err
-		}
-		took[i] = load.NewLatency()
-	}
+	step("writes with and without automatic links")
+	n, writer := b.n(8000), b.n(5000)
 	src := prose.New(b.seed)
-	n, warm := b.n(5000), b.n(500)
-	texts := make([]memory.Episode, n+warm)
+	texts := make([]memory.Episode, n+turnsBeyond+writer)
 	for i := range texts {
 		texts[i] = passage(src, i)
 		texts[i].Stream = fmt.Sprint("s", i/20)
@@ -201,37 +183,40 @@ func linkedWrites(ctx context.Context, b *bench) (err error) {
 			texts[i].Title = src.Name()
 		}
 	}
-	const turn = 250 // the links of a turn are made before the other's begins
-	for from := 0; from < len(texts); from += turn {
-		for i, s := range spaces {
-			for j, e := range texts[from:min(from+turn, len(texts))] {
-				began := time.Now()
-				if _, err := s.Remember(ctx, e, engram.WriteOptions{}); err != nil {
-					return err
-				}
-				if from+j >= warm {
-					took[i].Add(time.Since(began))
-				}
-			}
-			if err := linksSettled(ctx, s); err != nil {
+	var arms [2]arm
+	var spaces [2]*engram.Space
+	for i, name := range []string{"without automatic links", "with automatic links"} {
+		db, err2 := engram.Open(ctx, filepath.Join(b.scratch, fmt.Sprint("links", i)), engram.Options{AutoLinks: i == 1})
+		if err2 != nil {
+			return err2
+		}
+		defer func() { err = errors.Join(err, db.Close()) }()
+		s, err2 := db.Space(engram.DefaultSpace)
+		if err2 != nil {
+			return err2
+		}
+		if _, err := s.Recall(ctx, memory.Cue{Text: "opened"}); err != nil { // both have their indexes open
+			return err
+		}
+		spaces[i] = s
+		arms[i] = arm{name: name,
+			do: func(ctx context.Context, i int) error {
+				_, err := s.Remember(ctx, texts[i], engram.WriteOptions{})
 				return err
-			}
+			},
+			settle: func(ctx context.Context) error { return linksSettled(ctx, s) },
 		}
 	}
-	for _, share := range []struct {
-		name string
-		at   float64
-	}{{"p50", 0.5}, {"p99", 0.99}} {
-		plain, linked := took[without].At(share.at), took[with].At(share.at)
-		b.Millis("remember without automatic links, "+share.name, plain, n, nil)
-		b.Millis("remember with automatic links, "+share.name, linked, n, nil)
-		var bar *record.Bar
-		if share.at == 0.99 {
-			bar = record.AtMost(1.5)
-		}
-		b.Add(record.Figure{Name: "remember with links by without, " + share.name, Value: float64(linked) / float64(plain), Unit: "x", N: n}, bar)
+	took, err := b.compare(ctx, n, arms)
+	if err != nil {
+		return err
 	}
-	info, err := spaces[with].Info(ctx)
+	b.reportTurns("remember", arms, took, record.AtMost(1.5))
+	if took, err = b.backToBack(ctx, n+turnsBeyond, writer, 250, arms); err != nil {
+		return err
+	}
+	b.reportBackToBack("remember", arms, took)
+	info, err := spaces[1].Info(ctx)
 	if err == nil && info.Counts.Links == 0 {
 		err = errors.New("the rules made no links")
 	}
