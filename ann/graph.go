@@ -266,6 +266,11 @@ func (g *Graph) Scores(q []float32, slots []uint32) []float64 {
 	q = prepared(g.metric, q)
 	scores := make([]float64, len(slots))
 	for i, slot := range slots {
+		if i+fetchAhead < len(slots) {
+			if row := g.rows.get(slots[i+fetchAhead]); row >= 0 {
+				vector.Fetch(g.vector(uint32(row)))
+			}
+		}
 		if row := g.rows.get(slot); row >= 0 {
 			scores[i] = g.score(q, uint32(row))
 		} else {

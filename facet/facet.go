@@ -475,6 +475,10 @@ func (x *Index) Visible(view memory.LSN, now time.Time) (*bitset.BitSet, int) {
 	return x.unexpired(set, count, instantOf(now))
 }
 
+// All says whether a set that Visible gave is of all slots that stand: an index that holds
+// those alone need not be told.
+func (x *Index) All(visible *bitset.BitSet) bool { return visible == x.current && x.count == x.live }
+
 // past makes the set of an older view from the present one.
 func (x *Index) past(view memory.LSN) *bitset.BitSet {
 	set := x.current.Clone()

@@ -30,7 +30,7 @@ func (r *run) comparable() {
 
 // best is the familiarity of the candidate that is most like the cue.
 func (r *run) best() (f float64) {
-	slots := r.union()
+	slots, _ := r.union()
 	words, meaning := r.covered(slots), r.alike(slots)
 	for i := range slots {
 		x, _ := familiarity(words[i], meaning[i], r.hasWords(), r.hasMeaning())

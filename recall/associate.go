@@ -48,7 +48,10 @@ func (r *run) associate(ctx context.Context) {
 	seeds := graph.Wake(a.candidates)
 	ask := graph.Ask{Hints: a.hints, Limit: r.Limit}
 	if r.spreads() {
-		o := graph.Options{Allow: a.allow}
+		o := graph.Options{}
+		if a.allow != nil { // else what is linked stands, and all that stands is allowed
+			o.Allow = a.passes
+		}
 		if r.Cue.Explain {
 			o.Paths = pathsShown
 		}
@@ -86,7 +89,7 @@ type association struct {
 	context    map[memory.Ordinal]float64 // how ready the cue's context makes it, to 1
 }
 
-func (a *association) allow(n memory.Ordinal) bool {
+func (a *association) passes(n memory.Ordinal) bool {
 	_, ok := a.slot(n)
 	return ok || a.Known.Carries(n)
 }

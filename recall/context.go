@@ -77,7 +77,7 @@ func (a *association) wakes(ctx context.Context, p *Prime) []graph.Seed {
 		return []graph.Seed{{Node: p.Node, Activation: 1}}
 	}
 	cue := memory.Cue{Text: p.Text, Vector: p.Vector, Mode: memory.ModeSimilar, Stages: a.Cue.Stages}
-	earlier := run{Indexes: a.Indexes, Question: Question{Cue: &cue, View: a.View, Now: a.Now, Limit: candidatesLeast}, allowed: a.allowed}
+	earlier := run{Indexes: a.Indexes, Question: Question{Cue: &cue, View: a.View, Now: a.Now, Limit: candidatesLeast}, allowed: a.allowed, allow: a.allow}
 	earlier.byText()
 	earlier.byVector(ctx)
 	earlier.byPassage(ctx)
@@ -98,7 +98,7 @@ func (a *association) passOn(ctx context.Context, order []memory.Ordinal) []memo
 	for _, n := range order {
 		seeds = append(seeds, graph.Seed{Node: n, Activation: a.context[n]})
 	}
-	spread, err := a.Links.Spread(ctx, seeds, graph.Options{Allow: a.allow})
+	spread, err := a.Links.Spread(ctx, seeds, graph.Options{Allow: a.passes})
 	if err != nil {
 		a.answer.Partial = true
 		return order

@@ -11,12 +11,17 @@ import (
 // A memory whose text is longer than its model reads has vectors of its passages
 // (ann.Passages), and is as near to a cue as the nearest of them.
 
+func (r *run) hasPassages() bool {
+	n, _ := r.Passages.Len()
+	return n > 0
+}
+
 // byPassage adds what is near by its passages to what is near as a whole.
 func (r *run) byPassage(ctx context.Context) {
-	if n, _ := r.Passages.Len(); n == 0 || len(r.Cue.Vector) == 0 || r.Cue.Stages.NoVector || r.err != nil || r.answer.Partial {
+	if !r.hasPassages() || len(r.Cue.Vector) == 0 || r.Cue.Stages.NoVector || r.err != nil || r.answer.Partial {
 		return
 	}
-	found, compared, err := r.Passages.Search(ctx, r.Cue.Vector, r.candidates(), r.allowed, ann.Options{})
+	found, compared, err := r.Passages.Search(ctx, r.Cue.Vector, r.candidates(), r.allow, ann.Options{})
 	r.answer.Compared += compared
 	if err != nil {
 		r.answer.Exact = false
@@ -51,7 +56,7 @@ func (r *run) byPassage(ctx context.Context) {
 // nearness is how near memories are to the cue's vector, NaN for one without any.
 func (r *run) nearness(slots []uint32) []float64 {
 	scores := r.Vectors.Scores(r.Cue.Vector, slots)
-	if n, _ := r.Passages.Len(); n > 0 {
+	if r.hasPassages() {
 		r.Passages.Raise(r.Cue.Vector, slots, scores)
 	}
 	return scores
@@ -60,7 +65,7 @@ func (r *run) nearness(slots []uint32) []float64 {
 // cite gives the results their passages, by which a caller can tell what in a long text
 // was meant.
 func (r *run) cite() {
-	if n, _ := r.Passages.Len(); n == 0 || len(r.near) == 0 {
+	if !r.hasPassages() || len(r.near) == 0 {
 		return
 	}
 	for i := range r.answer.Ranked {

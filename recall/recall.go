@@ -180,6 +180,7 @@ type run struct {
 	answer  Answer
 	err     error
 	allowed *bitset.BitSet
+	allow   *bitset.BitSet // allowed, for an index; nil when that is all that it holds
 	query   text.Query
 	words   []text.Hit
 	near    []ann.Hit
@@ -195,10 +196,13 @@ func (r *run) stage(name string, f func()) {
 
 func (r *run) filter() {
 	if r.Cue.Filter.IsEmpty() {
-		r.allowed, _ = r.Facets.Visible(r.View, r.Now)
+		if r.allowed, _ = r.Facets.Visible(r.View, r.Now); !r.Facets.All(r.allowed) {
+			r.allow = r.allowed
+		}
 		return
 	}
 	r.allowed, _ = r.Facets.Select(&r.Cue.Filter, r.View, r.Now)
+	r.allow = r.allowed
 }
 
 func (r *run) candidates() int { return max(r.Limit, candidatesLeast) }
@@ -208,14 +212,14 @@ func (r *run) byText() {
 		return
 	}
 	r.query = r.Query(r.Cue)
-	r.words = r.Words.Search(r.query, text.SearchOptions{Limit: r.candidates(), Allow: r.allowed})
+	r.words = r.Words.Search(r.query, text.SearchOptions{Limit: r.candidates(), Allow: r.allow})
 }
 
 func (r *run) byVector(ctx context.Context) {
 	if r.Vectors == nil || len(r.Cue.Vector) == 0 || r.Cue.Stages.NoVector {
 		return
 	}
-	found, err := r.Vectors.Find(ctx, r.Cue.Vector, r.candidates(), r.allowed, searchOf(r.Cue.Exact))
+	found, err := r.Vectors.Find(ctx, r.Cue.Vector, r.candidates(), r.allow, searchOf(r.Cue.Exact))
 	r.near, r.answer.Compared, r.answer.Exact = found.Hits, found.Compared, found.Exact && err == nil
 	if err != nil && errors.Is(err, ctx.Err()) {
 		r.answer.Partial = true
@@ -317,9 +321,9 @@ func (r *run) legs() []likely {
 // both is the weighted sum of z-scores over the union of the candidates. A
 // candidate without a vector has the lowest vector score of the others.
 func (r *run) both() []likely {
-	slots := r.union()
-	words := standardise(r.Words.Scores(r.query, slots))
-	near := standardise(r.nearness(slots))
+	slots, place := r.union()
+	words := standardise(r.wordScores(slots))
+	near := standardise(r.nearScores(slots, place))
 	found := make([]likely, len(slots))
 	for i, slot := range slots {
 		t, v := r.Weights.Text*words[i], r.Weights.Vector*near[i]
@@ -328,22 +332,55 @@ func (r *run) both() []likely {
 	return found
 }
 
-func (r *run) union() []uint32 {
-	seen := make(map[uint32]bool, len(r.words)+len(r.near))
-	slots := make([]uint32, 0, len(r.words)+len(r.near))
-	add := func(slot uint32) {
-		if !seen[slot] {
-			seen[slot] = true
-			slots = append(slots, slot)
-		}
-	}
+// union is what the legs found, that of the words first; place says where each is in it.
+func (r *run) union() (slots []uint32, place map[uint32]int) {
+	place = make(map[uint32]int, len(r.words)+len(r.near))
+	slots = make([]uint32, 0, len(r.words)+len(r.near))
 	for _, h := range r.words {
-		add(h.Doc)
+		place[h.Doc] = len(slots)
+		slots = append(slots, h.Doc)
 	}
 	for _, h := range r.near {
-		add(h.Slot)
+		if _, ok := place[h.Slot]; !ok {
+			place[h.Slot] = len(slots)
+			slots = append(slots, h.Slot)
+		}
 	}
-	return slots
+	return slots, place
+}
+
+// wordScores are the scores of a union by words. Those that words found have theirs.
+func (r *run) wordScores(slots []uint32) []float64 {
+	scores := make([]float64, len(r.words), len(slots))
+	for i, h := range r.words {
+		scores[i] = h.Score
+	}
+	return append(scores, r.Words.Scores(r.query, slots[len(scores):])...)
+}
+
+// nearScores are the scores of a union by the vector, NaN for what has none. Those that the
+// vector found have theirs; but for passages, of which only some were compared.
+func (r *run) nearScores(slots []uint32, place map[uint32]int) []float64 {
+	if r.hasPassages() {
+		return r.nearness(slots)
+	}
+	found := make([]bool, len(slots))
+	scores := make([]float64, len(slots))
+	for _, h := range r.near {
+		i := place[h.Slot]
+		scores[i], found[i] = h.Score, true
+	}
+	var others []uint32
+	var of []int
+	for i, slot := range slots {
+		if !found[i] {
+			others, of = append(others, slot), append(of, i)
+		}
+	}
+	for i, score := range r.Vectors.Scores(r.Cue.Vector, others) {
+		scores[of[i]] = score
+	}
+	return scores
 }
 
 // finite brings a score that has left the range of its float32s back to its

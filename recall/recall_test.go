@@ -195,3 +195,38 @@ func TestEnormousNumbers(t *testing.T) {
 		}
 	}
 }
+
+// TestFusedScores: what a leg has found is not asked for its score again, and fused with
+// the score that it would be given.
+func TestFusedScores(t *testing.T) {
+	for _, metric := range []memory.Metric{memory.MetricCosine, memory.MetricDot, memory.MetricL2} {
+		rapid.Check(t, func(rt *rapid.T) {
+			s := newShelf(t, metric)
+			words := []string{"apple", "pear", "plum"}
+			for range rapid.IntRange(1, 600).Draw(rt, "memories") { // more than a leg finds
+				text := ""
+				for range rapid.IntRange(1, 4).Draw(rt, "words") {
+					text += rapid.SampledFrom(words).Draw(rt, "word") + " "
+				}
+				var v []float32
+				if rapid.IntRange(0, 3).Draw(rt, "has a vector") > 0 {
+					v = []float32{rapid.Float32Range(-1, 1).Draw(rt, "x"), rapid.Float32Range(0.1, 1).Draw(rt, "y")}
+				}
+				s.put(text, v)
+			}
+			cue := memory.Cue{Text: "pear plum", Vector: []float32{0.3, 0.7}, Mode: memory.ModeSimilar, Limit: 10}
+			r := run{Indexes: s.Indexes, Question: Question{Cue: &cue, View: memory.LSN(s.last), Limit: 10}}
+			r.filter()
+			r.byText()
+			r.byVector(t.Context())
+			slots, place := r.union()
+			if got, want := r.wordScores(slots), r.Words.Scores(r.query, slots); !slices.Equal(got, want) {
+				rt.Fatalf("%s: by words %v, want %v", metric, got, want)
+			}
+			got, want := r.nearScores(slots, place), r.Vectors.Scores(r.Cue.Vector, slots)
+			if !slices.EqualFunc(got, want, func(a, b float64) bool { return a == b || math.IsNaN(a) && math.IsNaN(b) }) {
+				rt.Fatalf("%s: by the vector %v, want %v", metric, got, want)
+			}
+		})
+	}
+}

@@ -23,7 +23,7 @@ func (r *run) recognise(ctx context.Context) {
 	r.byText()
 	r.byVector(ctx)
 	r.byPassage(ctx)
-	slots := r.union()
+	slots, _ := r.union()
 	words, meaning := r.covered(slots), r.alike(slots)
 	for i, slot := range slots {
 		x := Ranked{Slot: slot}
