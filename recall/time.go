@@ -59,7 +59,7 @@ func (a *association) likeIn(ctx context.Context, set *bitset.BitSet) (slots []u
 		}
 	}
 	if a.Vectors != nil && len(a.Cue.Vector) > 0 && !a.Cue.Stages.NoVector {
-		found, err := a.Vectors.Find(ctx, a.Cue.Vector, candidatesLeast/2, set, searchOf(a.Cue.Exact))
+		found, err := a.Vectors.Find(ctx, a.Cue.Vector, candidatesLeast/2, set, searchOf(a.Cue.Exact, candidatesLeast/2))
 		if err != nil {
 			a.answer.Partial = true // out of time: what words find is still right
 		}
