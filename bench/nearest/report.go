@@ -22,6 +22,7 @@ type SetReport struct {
 	Curves    []*Curve
 	Picture   string // file beside the report; "" is none
 	Filtered  []Filtered
+	Coded     []Coded
 	Inserting *Inserting
 	Churned   *Churned
 	Opened    *Opened
@@ -63,6 +64,9 @@ func (s *SetReport) markdown(b *strings.Builder) {
 	}
 	if len(s.Filtered) > 0 {
 		s.filters(b)
+	}
+	if len(s.Coded) > 0 {
+		s.codes(b)
 	}
 	if s.Inserting == nil && s.Churned == nil && s.Opened == nil {
 		return

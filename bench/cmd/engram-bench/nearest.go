@@ -56,6 +56,11 @@ func compareNearest(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
+	if b.does(nearestKernels) {
+		if err := b.compareKernels(ctx, rivals); err != nil || b.only == nearestKernels {
+			return err
+		}
+	}
 	for _, open := range b.nearestSets(ctx) {
 		s, err := open()
 		if err != nil {
@@ -114,6 +119,27 @@ func (b *bench) nearestSets(ctx context.Context) []func() (*nearest.Set, error) 
 	return sets
 }
 
+// compareKernels compares the kernels with those of libraries, and saves a page.
+func (b *bench) compareKernels(ctx context.Context, rivals *nearest.Rivals) error {
+	least := time.Duration(b.scale * float64(100*time.Millisecond))
+	r, err := nearest.Kernels(ctx, rivals, b.nearest.rounds, least, step)
+	if err != nil {
+		return err
+	}
+	before := len(b.Figures)
+	for _, k := range r.Kernels {
+		if x, by := k.Bound(); x > 0 {
+			name := fmt.Sprintf("%s, %d numbers, in %s", k.Name, k.Dim, k.Where)
+			b.Add(record.Figure{Name: name, Value: x, Unit: "x"}, record.AtMost(1.2).Because("%s", by))
+		}
+	}
+	page := r.Markdown(b.Machine.String(), b.Date)
+	fmt.Println(page)
+	part := *b.Result
+	part.Benchmark, part.Figures = "nearest-kernels", b.Figures[before:]
+	return b.saveNearest(map[string]string{"nearest-kernels.md": page}, &part)
+}
+
 // oneSet compares on one set. The parts beyond the curves are done on the largest
 // sets, and on each when they are asked for by name.
 func (b *bench) oneSet(ctx context.Context, s *nearest.Set, rivals *nearest.Rivals) (one nearest.SetReport, err error) {
@@ -144,6 +170,11 @@ func (b *bench) oneSet(ctx context.Context, s *nearest.Set, rivals *nearest.Riva
 			return one, err
 		}
 	}
+	if parts["codes"] {
+		if one.Coded, err = nearest.Codes(ctx, s, b.nearest.rounds, step); err != nil {
+			return one, err
+		}
+	}
 	if parts["insert"] {
 		i, err := nearest.Insert(ctx, s, b.n(b.nearest.burst), step)
 		if err != nil {
@@ -171,7 +202,10 @@ func (b *bench) nearestParts() map[string]bool {
 	return parts
 }
 
-var nearestPartNames = []string{"curves", "filters", "insert", "churn", "snapshot"}
+var nearestPartNames = []string{"curves", "filters", "codes", "insert", "churn", "snapshot"}
+
+// nearestKernels is the part of no set.
+const nearestKernels = "kernels"
 
 // namesNearestPart says whether -only names more than sets.
 func (b *bench) namesNearestPart() bool {

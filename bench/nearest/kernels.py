@@ -1,0 +1,50 @@
+"""The distance kernels of other libraries, one query against many rows a call, in a process of its own: reads a JSON object a line,
+does it, answers with one. Their batch form is cdist; numkong's dots_packed wants rows that were packed before, which an index whose
+rows come and go does not have."""
+import importlib, json, os, sys, time
+
+METRICS = {"dot float32": "dot", "l2 float32": "sqeuclidean", "dot int8": "dot", "l2 int8": "sqeuclidean"}
+
+
+class Worker:
+    def open(self, library):
+        self.library = importlib.import_module(library)
+        self.arrays = {}
+        return {"version": getattr(self.library, "__version__", "")}
+
+    def kernel(self, kernel, dim, n, least):
+        """The best of many calls, in seconds for all rows."""
+        import numpy as np
+        if (kernel, dim, n) not in self.arrays:
+            self.arrays.clear()
+            rng = np.random.default_rng(1)
+            if kernel.endswith("int8"):
+                make = lambda rows: rng.integers(-127, 127, (rows, dim)).astype(np.int8)
+            else:
+                make = lambda rows: rng.standard_normal((rows, dim), np.float32)
+            self.arrays[kernel, dim, n] = make(1), make(n)
+        q, rows = self.arrays[kernel, dim, n]
+        f, metric = self.library.cdist, METRICS[kernel]
+        best, began = float("inf"), time.perf_counter()
+        while time.perf_counter() - began < least:
+            at = time.perf_counter()
+            f(q, rows, metric)
+            best = min(best, time.perf_counter() - at)
+        return {"seconds": best}
+
+
+def main():
+    answers = os.fdopen(os.dup(1), "w")  # libraries that print must not spoil the answers
+    os.dup2(2, 1)
+    w = Worker()
+    for line in sys.stdin:
+        ask = json.loads(line)
+        try:
+            answer = getattr(w, ask.pop("do"))(**ask)
+        except Exception as e:
+            answer = {"error": f"{type(e).__name__}: {e}"}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()
