@@ -61,6 +61,9 @@ func newMCP(s *Server) func() (http.Handler, error) {
 func (s *Server) serveMCP(w http.ResponseWriter, r *http.Request, c *Call) {
 	c.Verb = "mcp"
 	given, err := transferQuery(r.URL, "space", "read_only")
+	if t := r.Header.Get("Content-Encoding"); t != "" && t != "identity" && err == nil {
+		err = encodingUnknown(t, "Content-Encoding", "no compression here")
+	}
 	if err == nil {
 		_, err = truthOf(given, "read_only", false)
 	}
