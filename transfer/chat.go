@@ -44,6 +44,12 @@ func elements(file string, r io.Reader, item func(n int, raw json.RawMessage) []
 			if err = d.Decode(&raw); err != nil {
 				break
 			}
+			if wrong := notUTF8("the element", raw); wrong != nil {
+				if !yield(bad(file, n, string(raw), wrong), nil) {
+					return
+				}
+				continue
+			}
 			for _, i := range item(n, raw) {
 				if !yield(i, nil) {
 					return

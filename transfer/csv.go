@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -103,6 +104,10 @@ func CSV(file string, r io.Reader, o CSVOptions) Items {
 		}
 		names = slices.Clone(names)
 		names[0] = strings.TrimPrefix(names[0], bom)
+		if err := notUTF8("the row of names", []byte(strings.Join(names, ","))); err != nil {
+			yield(nil, err)
+			return
+		}
 		columns, err := o.columns(names)
 		if err != nil {
 			yield(nil, err)
@@ -202,7 +207,10 @@ func (o *CSVOptions) item(file string, line int, columns []column, names, row []
 		return bad(file, line, strings.Join(row, ","), memory.Invalid("csv_invalid", "", "the row has %d values; the file has %d columns", len(row), len(names)))
 	}
 	for n, c := range columns {
-		v := strings.ToValidUTF8(row[n], "\ufffd")
+		v := row[n]
+		if !utf8.ValidString(v) {
+			return bad(file, line, strings.Join(row, ","), notUTF8(fmt.Sprintf("the column %.64q", names[n]), []byte(v)))
+		}
 		i.size += len(v)
 		if v == "" {
 			continue

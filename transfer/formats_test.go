@@ -119,6 +119,14 @@ func TestCSV(t *testing.T) {
 	want(t, shown(t, transfer.CSV("f", strings.NewReader(""), transfer.CSVOptions{})), "")
 }
 
+// What is not UTF-8 is refused, and never stored as something near to it.
+func TestOtherEncodings(t *testing.T) {
+	want(t, shown(t, transfer.CSV("f", strings.NewReader("text,by\ncaf\xe9,x\nok,y\n"), transfer.CSVOptions{})), "2 bad: the column \"text\" is not UTF-8 at byte 3\n3 {\"metadata\":{\"by\":\"y\"},\"text\":\"ok\"}\n")
+	want(t, shown(t, transfer.CSV("f", strings.NewReader("text,pr\xe9nom\nx,y\n"), transfer.CSVOptions{})), "stopped: the row of names is not UTF-8 at byte 7\n")
+	want(t, shown(t, transfer.Text("f.txt", strings.NewReader("first\n\ncaf\xe9\n\nlast\n"), transfer.ProseOptions{})), "1 {\"source\":\"f.txt#L1\",\"stream\":\"f.txt\",\"text\":\"first\",\"title\":\"f\"}\n3 bad: the line is not UTF-8 at byte 3\n")
+	want(t, shown(t, transfer.Chat("f", strings.NewReader(`[{"role":"a","content":"caf`+"\xe9"+`"},{"role":"a","content":"ok"}]`))), "1 bad: the element is not UTF-8 at byte 26\n2 {\"metadata\":{\"role\":\"a\"},\"people\":[\"a\"],\"source\":\"f\",\"stream\":\"f\",\"text\":\"ok\"}\n")
+}
+
 func TestMarkdown(t *testing.T) {
 	var o transfer.ProseOptions
 	o.MaxBytes = 80

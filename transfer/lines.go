@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/engramdb/engram/memory"
 )
@@ -62,6 +63,22 @@ func (l *lineReader) cut(line []byte) []byte {
 		line = bytes.TrimPrefix(line, []byte(bom))
 	}
 	return bytes.TrimRight(line, "\r\n")
+}
+
+// notUTF8 says where bytes are not UTF-8; nil when they are. To store something near to
+// what is meant would lose it without a word.
+func notUTF8(what string, b []byte) error {
+	if utf8.Valid(b) {
+		return nil
+	}
+	at := 0
+	for {
+		r, n := utf8.DecodeRune(b[at:])
+		if r == utf8.RuneError && n <= 1 {
+			return memory.Invalid("utf8_invalid", "", "%s is not UTF-8 at byte %d", what, at).Hinted("write the file in UTF-8, as with: iconv -f latin1 -t utf-8")
+		}
+		at += n
+	}
 }
 
 // base is the name that a stream has of its file: without the end that says the

@@ -66,7 +66,13 @@ func prose(file string, r io.Reader, markdown bool, o ProseOptions) Items {
 				yield(nil, fmt.Errorf("read %s: %w", file, err))
 				return
 			}
-			line := strings.TrimRight(strings.ToValidUTF8(string(raw), "\ufffd"), " \t\f\v")
+			if err := notUTF8("the line", raw); err != nil { // nor is what follows likely to be a text
+				if s.end() {
+					yield(bad(file, lines.n, string(raw), err), nil)
+				}
+				return
+			}
+			line := strings.TrimRight(string(raw), " \t\f\v")
 			if markdown {
 				fence = fenced(fence, line)
 				if level, title := heading(line); level > 0 && fence == "" {

@@ -100,6 +100,10 @@ func (d *demo) read(args []string) (err error) {
 	for _, cue := range cues(d.memories, 5) {
 		d.recalls = append(d.recalls, []string{cue})
 	}
+	words := strings.Fields(d.memories[0].GetText())
+	if len(d.recalls) == 0 && len(words) > 0 { // all are short, but something has to be shown
+		d.recalls = append(d.recalls, []string{strings.Join(words[:min(6, len(words))], " ")})
+	}
 	return nil
 }
 

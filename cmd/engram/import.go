@@ -439,7 +439,11 @@ func (j *importJob) show(l *rejectedLine) error {
 		return nil
 	}
 	j.bar.clear()
-	_, err := fmt.Fprintf(j.s.errs, "%s:%d: %s\n", oneLine(l.File), l.Line, oneLine(l.Why))
+	why := l.Why
+	if l.Hint != "" {
+		why += " (" + l.Hint + ")"
+	}
+	_, err := fmt.Fprintf(j.s.errs, "%s:%d: %s\n", oneLine(l.File), l.Line, oneLine(why))
 	return err
 }
 

@@ -27,6 +27,7 @@ type status struct {
 	Open      int           `json:"open_spaces"`
 	Queue     int           `json:"commit_queue"`
 	Tail      int           `json:"index_tail"`
+	Vectors   int           `json:"model_waiting"` // texts that wait for their vectors
 	InFlight  int           `json:"requests_in_flight"`
 	Streams   int           `json:"streams"`
 	Jobs      int           `json:"jobs"`
@@ -167,6 +168,7 @@ func (st *status) fill(f *figures) {
 	st.Uptime = max(float64(f.at.UnixMilli())/1000-f.sum("engram_start_time_seconds"), 0)
 	st.Spaces, st.Open = whole("engram_spaces"), whole("engram_open_spaces")
 	st.Queue, st.Tail = whole("engram_commit_queue"), whole("engram_index_tail")
+	st.Vectors = whole("engram_model_waiting")
 	st.InFlight, st.Streams = whole("engram_requests_in_flight"), whole("engram_streams")
 	st.Jobs, st.Erasures = whole("engram_jobs"), whole("engram_erasures_pending")
 	st.Stalled = f.sum("engram_write_stalled") > 0
@@ -196,7 +198,7 @@ func (st *status) write(w io.Writer, asJSON bool) error {
 	t.add("uptime", (time.Duration(st.Uptime) * time.Second).String())
 	t.add("spaces", fmt.Sprintf("%d, %d of them open", st.Spaces, st.Open))
 	t.add("requests", fmt.Sprintf("%d worked on, %d streams", st.InFlight, st.Streams))
-	waits := fmt.Sprintf("%d writes, %d changes for indexes, %d jobs, %d erasures", st.Queue, st.Tail, st.Jobs, st.Erasures)
+	waits := fmt.Sprintf("%d writes, %d changes for indexes, %d vectors to make, %d jobs, %d erasures", st.Queue, st.Tail, st.Vectors, st.Jobs, st.Erasures)
 	if st.Stalled {
 		waits += "; the store holds writes back"
 	}

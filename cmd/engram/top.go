@@ -146,8 +146,8 @@ func frame(before, now *moment) string {
 	t.add("uptime", time.Duration(max(float64(now.at.Unix())-now.sum("engram_start_time_seconds"), 0)*1e9).Round(time.Second).String())
 	t.add("requests", fmt.Sprintf("%.1f/s, %s worked on, %s streams", rate("engram_requests_total"), countText(now.sum("engram_requests_in_flight")), countText(now.sum("engram_streams"))))
 	t.add("records", fmt.Sprintf("%.1f/s in %.1f syncs/s, p50 %s, p99 %s", rate("engram_records_total"), syncs.count()/seconds, timeText(syncs.quantile(.5)), timeText(syncs.quantile(.99))))
-	t.add("waiting", fmt.Sprintf("%s of %s writes, %s changes for indexes, %s jobs, %s erasures", countText(now.sum("engram_commit_queue")), countText(now.sum("engram_commit_queue_bound")),
-		countText(now.sum("engram_index_tail")), countText(now.sum("engram_jobs")), countText(now.sum("engram_erasures_pending"))))
+	t.add("waiting", fmt.Sprintf("%s of %s writes, %s changes for indexes, %s vectors to make, %s jobs, %s erasures", countText(now.sum("engram_commit_queue")), countText(now.sum("engram_commit_queue_bound")),
+		countText(now.sum("engram_index_tail")), countText(now.sum("engram_model_waiting")), countText(now.sum("engram_jobs")), countText(now.sum("engram_erasures_pending"))))
 	t.add("cache", fmt.Sprintf("%s of %.1f blocks/s found", percent(hits, hits+misses), hits+misses))
 	t.add("disk", fmt.Sprintf("%s used, %s free, %s in reserve; %s compactions", bytesText(now.sum("engram_disk_used_bytes")), bytesText(now.sum("engram_disk_free_bytes")),
 		bytesText(now.sum("engram_disk_reserve_bytes")), countText(now.sum("engram_compactions_total"))))
