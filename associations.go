@@ -46,6 +46,7 @@ type associations struct {
 	near     []fresh                 // whose vectors have come, where the rule similar is on
 	resting  bool                    // links could not be made a moment ago
 	done     chan struct{}           // closed when fresh becomes empty; nil: nobody waits
+	timed    map[memory.ID]timedLink // that hold for a time only; nil: nobody has asked (recall_asof.go)
 	rules    atomic.Pointer[ruleSet] // of the settings as they were last asked; needs no lock
 }
 
@@ -198,6 +199,9 @@ func (a *associations) end(o memory.Ordinal) {
 }
 
 func (a *associations) link(l *store.Link) {
+	if a.timed != nil {
+		noteTimed(a.timed, l)
+	}
 	if l.Version > 1 { // it may have had another type
 		for _, t := range a.links.Types() {
 			if t != l.Type {
@@ -210,6 +214,7 @@ func (a *associations) link(l *store.Link) {
 
 func (a *associations) unlink(ended []*store.Link) {
 	for _, l := range ended {
+		delete(a.timed, l.ID)
 		a.links.End(graph.Link{From: l.From, To: l.To, Type: l.Type, Tag: graph.TagOf(l.ID)})
 	}
 }
@@ -905,7 +910,7 @@ func (k known) PeopleIn(cue string) *bitset.BitSet {
 	k.t.assoc.people.Find(cue, func(m rules.Mention) bool {
 		for _, number := range m.Nodes {
 			f := &memory.Filter{People: []string{k.t.assoc.who[number-1].name}}
-			selected, _ := k.t.facets.Select(f, k.t.applied, k.t.space.db.Now())
+			selected, _ := k.t.facets.Select(f, k.t.applied, k.t.now())
 			if all == nil {
 				all = bitset.New(selected.Len())
 			}

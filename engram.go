@@ -32,6 +32,7 @@ type DB struct {
 	}
 	towers  towers
 	vectors vectorMemory
+	pasts   pasts
 	// saving is held while a snapshot of any tower is written or removed, so that
 	// an erasure never races with a save of what it erases.
 	saving sync.Mutex
@@ -59,6 +60,7 @@ func Open(ctx context.Context, dir string, o Options) (*DB, error) {
 	db.jobs.init(o.Clock)
 	db.towers.init()
 	db.vectors.init(o.VectorMemory)
+	db.pasts.init()
 	db.spaces.byName = make(map[memory.SpaceName]*Space)
 	db.spaces.byID = make(map[memory.SpaceID]*Space)
 	db.shard, err = store.Open(dir, store.Options{
@@ -141,6 +143,7 @@ func (db *DB) Close() error {
 	}
 	db.jobs.cancelAll()
 	db.towers.closeAll(db)
+	db.pasts.dropAll()
 	err := db.shard.Close()
 	db.run.wait()
 	if err != nil {
@@ -165,6 +168,7 @@ type Stats struct {
 	TailBound  int // of one space
 	IndexBytes int64
 	Vectors    VectorStats
+	Pasts      PastStats
 }
 
 // Stats reads the figures; it is cheap.
@@ -173,7 +177,7 @@ func (db *DB) Stats() Stats {
 	db.spaces.RLock()
 	s.Spaces = len(db.spaces.byName)
 	db.spaces.RUnlock()
-	s.Vectors = db.vectors.stats()
+	s.Vectors, s.Pasts = db.vectors.stats(), db.pasts.stats(db.opts.Pasts)
 	for _, t := range db.towers.open() {
 		s.OpenSpaces++
 		s.Tail += t.tail()

@@ -36,6 +36,7 @@ func (db *DB) keepHouse() {
 			db.saveOften(t)
 		}
 		db.towers.closeIdle(db, now.Add(-db.opts.IdleClose))
+		db.pasts.dropIdle(now.Add(-db.opts.IdleClose))
 		db.moveHorizons(ctx, now)
 	}
 }

@@ -220,6 +220,9 @@ func (t *tower) growth(n int) int64 {
 func (db *DB) roomForVectors(bytes int64) error {
 	for !db.vectors.fits(bytes) {
 		t := db.takeIdleVectors()
+		if t == nil && db.pasts.dropOne() {
+			continue
+		}
 		if t == nil {
 			db.vectors.refused.Add(1)
 			return memory.Errorf(memory.KindBusy, "vector_memory_full", "the vector indexes take %d of %d bytes, and %d more are needed", db.vectors.used(), db.vectors.most, bytes).

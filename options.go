@@ -59,6 +59,12 @@ type Options struct {
 	// AutoLinks lets the engine make links by itself (package graph/rules), and
 	// recall use them. Default off.
 	AutoLinks bool
+	// Pasts is how many earlier states keep indexes for questions about them
+	// (memory.AsOf); default 4. One that nobody asks about for IdleClose goes.
+	Pasts int
+	// PastMemories bounds the memories of an earlier state that indexes are made for: a
+	// question about a larger one is refused with as_of_too_large. Default 1,000,000.
+	PastMemories int
 	// ReadOnly opens without writing; every write is refused.
 	ReadOnly bool
 }
@@ -76,7 +82,7 @@ func (o Options) withDefaults() (Options, error) {
 	for _, d := range []struct {
 		v *int
 		n int
-	}{{&o.MaxOpenSpaces, 512}, {&o.TailBound, 1000}} {
+	}{{&o.MaxOpenSpaces, 512}, {&o.TailBound, 1000}, {&o.Pasts, 4}, {&o.PastMemories, 1_000_000}} {
 		if *d.v == 0 {
 			*d.v = d.n
 		}
@@ -93,8 +99,8 @@ func (o Options) withDefaults() (Options, error) {
 	if o.WalkWindow == 0 {
 		o.WalkWindow = 15 * time.Minute
 	}
-	if o.CacheBytes < 0 || o.MaxOpenSpaces < 1 || o.TailBound < 1 || o.IdleClose < 0 || o.WalkWindow < 0 || o.VectorMemory < 0 || o.VectorTail < 0 {
-		return o, memory.Invalid("option_out_of_range", "options", "options: CacheBytes, MaxOpenSpaces, TailBound, IdleClose, WalkWindow, VectorMemory and VectorTail are positive")
+	if o.CacheBytes < 0 || o.MaxOpenSpaces < 1 || o.TailBound < 1 || o.IdleClose < 0 || o.WalkWindow < 0 || o.VectorMemory < 0 || o.VectorTail < 0 || o.Pasts < 1 || o.PastMemories < 1 {
+		return o, memory.Invalid("option_out_of_range", "options", "options: CacheBytes, MaxOpenSpaces, TailBound, IdleClose, WalkWindow, VectorMemory, VectorTail, Pasts and PastMemories are positive")
 	}
 	return o, nil
 }

@@ -21,11 +21,14 @@ type Recollection struct {
 	RecallID string
 	LSN      memory.LSN
 	Now      time.Time
-	Exact    bool        // every vector that the filter lets through was compared
-	Compared int         // vectors compared
-	Partial  bool        // the time ran out before all stages were done, or Without says what is missing
-	Without  []string    // legs that the recall had to do without: WithoutVector
-	Times    []when.Span // what the cue's words about time were read as
+	Exact    bool // every vector that the filter lets through was compared
+	Compared int  // vectors compared
+	Partial  bool // the time ran out before all stages were done, or Without says what is missing
+	// Approximate says, of an answer from an earlier state (Cue.AsOf), what is not just as
+	// it was: ApproximateVector.
+	Approximate []string
+	Without     []string    // legs that the recall had to do without: WithoutVector
+	Times       []when.Span // what the cue's words about time were read as
 	// Recognition is of memory.ModeRecognise alone.
 	Recognition *Recognition
 	Took        []recall.StageTime
@@ -88,31 +91,42 @@ func (s *Space) recall(ctx context.Context, c memory.Cue, among bool) (Recollect
 	began := time.Now() // stage times are told, never decided on
 	wordsAlone := s.cueVector(ctx, &c)
 	embedding := recall.StageTime{Stage: "embed", Took: time.Since(began)}
-	named, err := s.named(&c)
+	at, then, err := s.stateAsked(c.AsOf)
+	if err != nil {
+		return Recollection{}, err
+	}
+	named, err := s.named(&c, at)
 	if err != nil {
 		return Recollection{}, err
 	}
 	out := Recollection{RecallID: string(memory.NewID()), Now: c.Now}
 	if out.Now.IsZero() {
-		out.Now = s.db.Now()
+		if out.Now = then; then.IsZero() {
+			out.Now = s.db.Now()
+		}
 	}
-	prime, err := s.prime(ctx, &c, out.Now)
+	prime, err := s.prime(ctx, &c, out.Now, at)
 	if err != nil {
 		return Recollection{}, err
 	}
-	t, err := s.current(ctx)
+	began = time.Now()
+	t, done, err := s.towerAt(ctx, at)
 	if err != nil {
 		return Recollection{}, err
 	}
-	defer s.db.towers.release(t)
+	defer done()
+	opened := recall.StageTime{Stage: "as_of", Took: time.Since(began)}
 	s.db.thesaurus(t.analyzer) // made before the lock of the indexes
 	if c.Mode == memory.ModeAssociative {
 		t.waitAssociated(ctx)
 	}
-	q := recall.Question{Cue: &c, Limit: c.Limit, Seen: out.Now, Prime: prime, Among: among}
+	q := recall.Question{Cue: &c, Limit: c.Limit, Now: then, Seen: out.Now, Prime: prime, Among: among}
 	answer, rows, err := t.recall(ctx, q, named, &out)
 	if err != nil {
 		return out, err
+	}
+	if t.then != (time.Time{}) && len(c.Vector) > 0 && t.lacking.slots.Any() {
+		out.Approximate = []string{ApproximateVector}
 	}
 	if wordsAlone {
 		out.Partial, out.Without = true, []string{WithoutVector}
@@ -120,6 +134,9 @@ func (s *Space) recall(ctx context.Context, c memory.Cue, among bool) (Recollect
 	began = time.Now()
 	err = s.fill(&out, &c, answer, rows)
 	t.cite(ctx, &out, &c)
+	if c.AsOf.Back() {
+		answer.Stages = append([]recall.StageTime{opened}, answer.Stages...)
+	}
 	if err == nil && c.Replay {
 		out.Receipt, err = s.receiptOf(&c, &out, answer, rows)
 	}
@@ -128,7 +145,7 @@ func (s *Space) recall(ctx context.Context, c memory.Cue, among bool) (Recollect
 }
 
 // named finds the nodes that the cue names.
-func (s *Space) named(c *memory.Cue) ([]memory.Ordinal, error) {
+func (s *Space) named(c *memory.Cue, at memory.LSN) ([]memory.Ordinal, error) {
 	if len(c.IDs) == 0 {
 		return nil, s.alive()
 	}
@@ -139,7 +156,7 @@ func (s *Space) named(c *memory.Cue) ([]memory.Ordinal, error) {
 	defer v.Close()
 	var ordinals []memory.Ordinal
 	for _, id := range c.IDs {
-		n, err := v.Lookup(s.id, id)
+		n, err := s.lookupAt(v, id, at)
 		if err != nil {
 			return nil, err
 		}
@@ -153,9 +170,16 @@ func (s *Space) named(c *memory.Cue) ([]memory.Ordinal, error) {
 
 // recall runs the pipeline under the lock of the indexes.
 func (t *tower) recall(ctx context.Context, q recall.Question, named []memory.Ordinal, out *Recollection) (recall.Answer, []facet.Row, error) {
+	if !q.Cue.AsOf.Valid.IsZero() {
+		if err := t.knowTimed(); err != nil {
+			return recall.Answer{}, nil, err
+		}
+	}
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	q.View, q.Now = t.applied, t.space.db.Now()
+	if q.View = t.applied; q.Now.IsZero() {
+		q.Now = t.now()
+	}
 	if q.Cue.Budget != nil {
 		q.Limit = max(q.Limit, budgetCandidates)
 	}
@@ -168,7 +192,11 @@ func (t *tower) recall(ctx context.Context, q recall.Question, named []memory.Or
 		}
 	}
 	t.rememberCue(q.Cue)
-	answer, err := recall.Run(ctx, t.indexes(), q)
+	ix, err := t.indexesAt(q.Cue)
+	if err != nil {
+		return recall.Answer{}, nil, err
+	}
+	answer, err := recall.Run(ctx, ix, q)
 	out.Recognition = recognition(q.Cue, answer.Ranked)
 	out.LSN, out.Exact, out.Compared, out.Partial, out.Times = t.applied, answer.Exact, answer.Compared, answer.Partial, answer.Times
 	rows := make([]facet.Row, len(answer.Ranked))
@@ -204,7 +232,7 @@ func (s *Space) fill(out *Recollection, c *memory.Cue, answer recall.Answer, row
 			}
 			left -= n
 		}
-		paths, err := s.paths(v, r.Paths)
+		paths, err := s.paths(v, r.Paths, out.LSN)
 		if err != nil {
 			return err
 		}
@@ -221,12 +249,13 @@ func tokensOf(m *memory.Memory) int {
 	return memory.EstimateTokens(len(strings.Fields(m.Title)) + len(strings.Fields(m.Text)))
 }
 
-// paths names the nodes of paths. One of a node that is gone by now is left out.
-func (s *Space) paths(v *store.View, found []recall.Path) (paths []Path, err error) {
+// paths names the nodes of paths, as they stood after a record. One of a node that is erased
+// by now is left out.
+func (s *Space) paths(v *store.View, found []recall.Path, at memory.LSN) (paths []Path, err error) {
 	for _, f := range found {
 		p := Path{Activation: f.Activation, Types: f.Types}
 		for _, o := range f.Nodes {
-			n, err := v.Node(s.id, o)
+			n, err := v.NodeAt(s.id, o, at)
 			if err != nil {
 				return nil, err
 			}

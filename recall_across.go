@@ -45,11 +45,17 @@ func (db *DB) recallAcross(ctx context.Context, names []memory.SpaceName, c memo
 	if len(c.IDs) > 0 || slices.ContainsFunc(c.Context, func(x memory.ContextItem) bool { return x.ID != "" }) {
 		return Recollection{}, memory.Invalid("ids_of_one_space", "ids", "ids are of one space; recall from that one, or give text or a vector")
 	}
+	if c.AsOf.LSN != 0 {
+		return Recollection{}, memory.Invalid("lsn_of_one_space", "as_of.lsn", "as_of.lsn is of one space; give as_of.stored, a time, or recall from that one")
+	}
 	if c.Replay {
 		return Recollection{}, memory.Invalid("replay_of_one_space", "explain", "a receipt is of one space; recall from that one, or explain with true")
 	}
-	if c.Now.IsZero() {
-		c.Now = db.Now() // the same for all
+	if c.Now.IsZero() { // the same for all
+		c.Now = db.Now()
+		if then := c.AsOf.Stored; !then.IsZero() && then.Before(c.Now) {
+			c.Now = then
+		}
 	}
 	parts, err := db.askAll(ctx, spaces, c)
 	if err != nil {
@@ -160,6 +166,11 @@ func (r *Recollection) add(p ofSpace) {
 	for _, w := range p.Without {
 		if !slices.Contains(r.Without, w) {
 			r.Without = append(r.Without, w)
+		}
+	}
+	for _, w := range p.Approximate {
+		if !slices.Contains(r.Approximate, w) {
+			r.Approximate = append(r.Approximate, w)
 		}
 	}
 	r.Times = p.Times

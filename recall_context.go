@@ -13,7 +13,7 @@ import (
 // prime turns a cue's context into what package recall takes: nodes instead of ids, lags
 // instead of times, and vectors of the space's model for the texts. Only a cue that
 // associates is primed.
-func (s *Space) prime(ctx context.Context, c *memory.Cue, now time.Time) ([]recall.Prime, error) {
+func (s *Space) prime(ctx context.Context, c *memory.Cue, now time.Time, at memory.LSN) ([]recall.Prime, error) {
 	if len(c.Context) == 0 || c.Mode != memory.ModeAssociative || c.Stages.NoContext {
 		return nil, nil
 	}
@@ -29,7 +29,7 @@ func (s *Space) prime(ctx context.Context, c *memory.Cue, now time.Time) ([]reca
 			texts, of = append(texts, x.Text), append(of, i)
 		}
 	}
-	if err := s.contextNodes(c.Context, primes); err != nil {
+	if err := s.contextNodes(c.Context, primes, at); err != nil {
 		return nil, err
 	}
 	for k, v := range s.contextVectors(ctx, c, texts) {
@@ -39,7 +39,7 @@ func (s *Space) prime(ctx context.Context, c *memory.Cue, now time.Time) ([]reca
 }
 
 // contextNodes finds the nodes that a context names.
-func (s *Space) contextNodes(items []memory.ContextItem, primes []recall.Prime) error {
+func (s *Space) contextNodes(items []memory.ContextItem, primes []recall.Prime, at memory.LSN) error {
 	v, err := s.view()
 	if err != nil {
 		return err
@@ -49,7 +49,7 @@ func (s *Space) contextNodes(items []memory.ContextItem, primes []recall.Prime) 
 		if x.ID == "" {
 			continue
 		}
-		n, err := v.Lookup(s.id, x.ID)
+		n, err := s.lookupAt(v, x.ID, at)
 		if err != nil {
 			return err
 		}

@@ -43,6 +43,8 @@ type receipt struct {
 	Recognised *Recognition    `cbor:"17,keyasint,omitempty"`
 	Candidates []candidate     `cbor:"18,keyasint"` // best first
 	Results    []receiptResult `cbor:"19,keyasint"` // as they were given
+	Without    []string        `cbor:"20,keyasint,omitempty"`
+	Roughly    []string        `cbor:"21,keyasint,omitempty"` // Recollection.Approximate
 }
 
 type candidate struct {
@@ -72,7 +74,8 @@ const (
 // receiptOf makes the receipt of an answer.
 func (s *Space) receiptOf(c *memory.Cue, out *Recollection, answer recall.Answer, rows []facet.Row) (string, error) {
 	r := receipt{Space: s.id, LSN: out.LSN, Now: out.Now, RecallID: out.RecallID, Cue: digestOf(c), Mode: c.Mode, Limit: c.Limit, Order: c.Order,
-		Stages: c.Stages, Exact: out.Exact, Compared: out.Compared, Partial: out.Partial, Times: out.Times, Recognised: out.Recognition}
+		Stages: c.Stages, Exact: out.Exact, Compared: out.Compared, Partial: out.Partial, Times: out.Times, Recognised: out.Recognition,
+		Without: out.Without, Roughly: out.Approximate}
 	if c.Budget != nil {
 		r.Tokens = c.Budget.Tokens
 	}
@@ -158,7 +161,7 @@ func (s *Space) replayRecall(given string) (out Recollection, err error) {
 		return out, err
 	}
 	out = Recollection{RecallID: r.RecallID, LSN: r.LSN, Now: r.Now, Exact: r.Exact, Compared: r.Compared, Partial: r.Partial, Times: r.Times,
-		Recognition: r.Recognised, Receipt: given}
+		Recognition: r.Recognised, Receipt: given, Without: r.Without, Approximate: r.Roughly}
 	for _, x := range r.Results {
 		one, err := s.again(v, &r, x)
 		if err != nil {

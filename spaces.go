@@ -284,6 +284,7 @@ func (db *DB) unknow(st *store.SpaceState) {
 func (db *DB) startDrop(st store.SpaceState) *job {
 	return db.jobs.start(&db.run, "drop_space", func(ctx context.Context) (map[string]any, error) {
 		db.towers.discard(st.ID)
+		db.pasts.drop(st.ID)
 		if err := db.removeSnapshots(st.ID); err != nil {
 			return nil, err
 		}

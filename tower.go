@@ -57,6 +57,8 @@ type tower struct {
 	st       *store.SpaceState // that the indexes are for; changed by whoever holds following, too
 	assoc    *associations     // nil: the engine makes no links here
 	applied  memory.LSN
+	then     time.Time   // when applied was, of a past (past.go); zero: it is now
+	held     holdingCopy // links that hold at a time
 	loading  bool  // vectors are read later, in one sweep
 	failed   error // a change that could not be followed: the tower is of no use
 	marks    []mark
@@ -762,6 +764,7 @@ func (db *DB) published(ps []store.Published) {
 }
 
 func (db *DB) tell(id memory.SpaceID, ps []store.Published) {
+	db.pasts.tell(id, ps)
 	if t := db.towers.peek(id); t != nil {
 		t.enqueue(ps)
 	}

@@ -222,6 +222,7 @@ type Cue struct {
 	Now time.Time // for retention and words such as "last May"; zero is the clock's
 	// Zone is that of words such as "yesterday"; nil: that of Now, or UTC.
 	Zone          *time.Location
+	AsOf          AsOf    // the moment to answer from; zero: now
 	Mode          Mode    // default ModeAssociative
 	Limit         int     // default DefaultLimit, at most MaxLimit
 	Budget        *Budget // instead of Limit
@@ -353,6 +354,9 @@ func (c *Cue) checkAnswer() error {
 	}
 	if c.Replay && c.IncludeLinks {
 		return Invalid("replay_without_links", "include", "include has links, which a receipt does not keep; leave them out, or explain with true")
+	}
+	if err := c.checkAsOf(); err != nil {
+		return err
 	}
 	c.Explain = c.Explain || c.Replay
 	if c.Limit == 0 {

@@ -148,7 +148,7 @@ func Run(ctx context.Context, ix Indexes, q Question) (Answer, error) {
 			r.Weights = AssociativeWeights
 		}
 	}
-	r.stage("filter", r.filter)
+	r.stage("filter", func() { r.filter(); r.byThen() })
 	switch {
 	case r.Cue.Mode == memory.ModeRecent || !r.Cue.HasLikeness():
 		r.stage("text", r.matching)
