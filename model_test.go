@@ -24,22 +24,23 @@ func TestModel(t *testing.T) {
 		m := newModel(t)
 		defer func() { _ = m.db.Close() }() // of the last life; an earlier error is the one to tell
 		t.Repeat(map[string]func(*rapid.T){
-			"remember": m.remember,
-			"batch":    m.batch,
-			"update":   m.update,
-			"forget":   m.forget,
-			"restore":  m.restore,
-			"link":     m.link,
-			"unlink":   m.unlink,
-			"get":      m.checkGet,
-			"past":     m.checkPast,
-			"list":     m.checkList,
-			"tag":      m.checkTag,
-			"word":     m.checkWord,
-			"vector":   m.checkVector,
-			"events":   m.checkEvents,
-			"restart":  m.restart,
-			"":         m.checkCounts,
+			"remember":    m.remember,
+			"batch":       m.batch,
+			"update":      m.update,
+			"forget":      m.forget,
+			"restore":     m.restore,
+			"link":        m.link,
+			"unlink":      m.unlink,
+			"get":         m.checkGet,
+			"past":        m.checkPast,
+			"recall past": m.checkRecallPast,
+			"list":        m.checkList,
+			"tag":         m.checkTag,
+			"word":        m.checkWord,
+			"vector":      m.checkVector,
+			"events":      m.checkEvents,
+			"restart":     m.restart,
+			"":            m.checkCounts,
 		})
 		m.restart(t)
 		m.checkList(t)
@@ -78,6 +79,7 @@ type model struct {
 	links  map[memory.ID]modelLink
 	past   []moment
 	erased map[int]bool // by birth
+	hidden map[int]bool // by birth: suppressed when it ended
 	events []string
 }
 
@@ -88,7 +90,7 @@ type moment struct {
 }
 
 func newModel(t *rapid.T) *model {
-	m := &model{fs: vfs.NewCrashableMem(), now: make(map[memory.ID]known), links: make(map[memory.ID]modelLink), erased: make(map[int]bool)}
+	m := &model{fs: vfs.NewCrashableMem(), now: make(map[memory.ID]known), links: make(map[memory.ID]modelLink), erased: make(map[int]bool), hidden: make(map[int]bool)}
 	m.open(t)
 	_, _, err := m.db.CreateSpace(context.Background(), "m", memory.Settings{Vector: memory.VectorSettings{Dimension: 2, Metric: memory.MetricDot}})
 	must(t, err)
@@ -273,7 +275,7 @@ func (m *model) end(id memory.ID, mode memory.ForgetMode) {
 	}
 	m.events = append(m.events, "forgotten "+string(id))
 	delete(m.now, id)
-	m.erased[k.birth] = mode == memory.Erase
+	m.erased[k.birth], m.hidden[k.birth] = mode == memory.Erase, k.suppressed
 	maps.DeleteFunc(m.links, func(_ memory.ID, l modelLink) bool { return l.from == id || l.to == id })
 }
 
@@ -363,6 +365,36 @@ func (m *model) checkPast(t *rapid.T) {
 	}
 	must(t, err)
 	k.matches(t, got)
+}
+
+// checkRecallPast: a recall as of then gives what stood then in the versions of then, but for
+// what is erased or suppressed now.
+func (m *model) checkRecallPast(t *rapid.T) {
+	if len(m.past) == 0 {
+		t.Skip("no past")
+	}
+	p := m.past[rapid.IntRange(0, len(m.past)-1).Draw(t, "moment")]
+	r, err := m.space.Recall(context.Background(), memory.Cue{Mode: memory.ModeRecent, Limit: 100, AsOf: memory.AsOf{LSN: p.lsn}, IncludeVector: true})
+	must(t, err)
+	got := make(map[memory.ID]memory.Memory)
+	for _, x := range r.Results {
+		got[x.Memory.ID] = x.Memory
+	}
+	seen := 0
+	for id, k := range p.all {
+		hidden := m.hidden[k.birth]
+		if now, stands := m.now[id]; stands && now.birth == k.birth {
+			hidden = now.suppressed
+		}
+		if hidden || m.erased[k.birth] {
+			continue
+		}
+		seen++
+		k.matches(t, got[id])
+	}
+	if len(r.Results) != seen {
+		t.Fatalf("as of %d: %d memories, want %d", p.lsn, len(r.Results), seen)
+	}
 }
 
 // visible are the ids that lists and recalls may give, in the order they were

@@ -152,3 +152,182 @@ func TestAsOfIsWhatWasAnswered(t *testing.T) {
 	check(t, err)
 	ask("after a restart")
 }
+
+// asOfIDs are the ids that a listing as of then gives, sorted.
+func asOfIDs(t *testing.T, s *engram.Space, a memory.AsOf) []memory.ID {
+	t.Helper()
+	ids := recalled(t, s, memory.Cue{Mode: memory.ModeRecent, Limit: 100, AsOf: a})
+	slices.Sort(ids)
+	return ids
+}
+
+func wantAsOf(t *testing.T, s *engram.Space, a memory.AsOf, want ...memory.ID) {
+	t.Helper()
+	if got := asOfIDs(t, s, a); !slices.Equal(got, want) {
+		t.Errorf("as of %+v: %v, want %v", a, got, want)
+	}
+}
+
+// TestAsOfTime: the state is that of the last record by then; what had expired by then is not
+// seen, and what has expired since is; words about time are read from then.
+func TestAsOfTime(t *testing.T) {
+	ctx := context.Background()
+	c := clock.NewVirtual(time.Date(2026, 3, 20, 10, 0, 0, 0, time.UTC))
+	db := openWith(t, vfs.NewMem(), engram.Options{Clock: c})
+	s := spaceOf(t, db, "notes", 2)
+	other := spaceOf(t, db, "other", 2)
+	remember(t, other, memory.Episode{ID: "x", Text: "the pump of another"})
+	start, soon := c.Now(), c.Now().Add(90*time.Minute)
+	remember(t, s, memory.Episode{ID: "a", Text: "the pump ran"})
+	remember(t, s, memory.Episode{ID: "brief", Text: "the pump is hot", ExpiresAt: &soon})
+	c.Advance(time.Hour)
+	_, err := s.Update(ctx, "a", func(e *memory.Episode) error { e.Text = "the pump stood still"; return nil }, engram.WriteOptions{})
+	check(t, err)
+	remember(t, s, memory.Episode{ID: "b", Text: "the pump ran again"})
+	c.Advance(24 * time.Hour)
+	wantAsOf(t, s, memory.AsOf{Stored: start.Add(-time.Second)})
+	wantAsOf(t, s, memory.AsOf{Stored: start}, "a", "brief")
+	wantAsOf(t, s, memory.AsOf{Stored: start.Add(time.Hour)}, "a", "b", "brief")
+	wantAsOf(t, s, memory.AsOf{Stored: soon}, "a", "b")
+	wantAsOf(t, s, memory.AsOf{Stored: c.Now().Add(1000 * time.Hour)}, "a", "b")
+	wantAsOf(t, s, memory.AsOf{LSN: 1000}, "a", "b")
+	r, err := s.Recall(ctx, memory.Cue{Text: "the pump today", AsOf: memory.AsOf{Stored: start.Add(time.Minute)}})
+	check(t, err)
+	if len(r.Results) != 2 || r.Results[0].Memory.Text == "the pump stood still" || r.LSN != 2 || !r.Now.Equal(start.Add(time.Minute)) ||
+		len(r.Times) != 1 || !r.Times[0].From.Equal(time.Date(2026, 3, 20, 0, 0, 0, 0, time.UTC)) || r.Took[1].Stage != "as_of" {
+		t.Errorf("%+v", r)
+	}
+	across, err := db.RecallAcross(ctx, []memory.SpaceName{"notes", "other"}, memory.Cue{Text: "pump", AsOf: memory.AsOf{Stored: start}})
+	check(t, err)
+	if len(across.Results) != 3 || !across.Now.Equal(start) {
+		t.Errorf("%+v", across)
+	}
+	_, err = db.RecallAcross(ctx, []memory.SpaceName{"notes", "other"}, memory.Cue{Text: "pump", AsOf: memory.AsOf{LSN: 1}})
+	mustCode(t, err, "lsn_of_one_space")
+}
+
+// TestAsOfForgets: what is erased is in no answer about the past, nor what is suppressed; what
+// was deleted is, until the horizon has passed it.
+func TestAsOfForgets(t *testing.T) {
+	ctx := context.Background()
+	c := clock.NewVirtual(time.Date(2026, 3, 20, 10, 0, 0, 0, time.UTC))
+	db := openWith(t, vfs.NewMem(), engram.Options{Clock: c, AutoLinks: true})
+	s := spaceOf(t, db, "notes", 2)
+	for _, id := range []memory.ID{"a", "b", "c", "d"} {
+		remember(t, s, memory.Episode{ID: id, Text: "otters " + string(id), Vector: []float32{1, 1}, Stream: "talk"})
+	}
+	settled(t, s)
+	lsn, err := s.LSN()
+	check(t, err)
+	then := memory.AsOf{LSN: lsn}
+	remember(t, s, memory.Episode{ID: "e", Text: "otters e"})
+	wantAsOf(t, s, then, "a", "b", "c", "d")
+	forget := func(mode memory.ForgetMode, id memory.ID) {
+		t.Helper()
+		_, err := s.Forget(ctx, engram.ForgetQuery{IDs: []memory.ID{id}, Mode: mode}, 10*time.Second, engram.WriteOptions{})
+		check(t, err)
+	}
+	forget(memory.Suppress, "a")
+	wantAsOf(t, s, then, "b", "c", "d")
+	forget(memory.Delete, "b")
+	wantAsOf(t, s, then, "b", "c", "d")
+	_, err = s.Restore(ctx, engram.ForgetQuery{IDs: []memory.ID{"a"}}, engram.WriteOptions{})
+	check(t, err)
+	wantAsOf(t, s, then, "a", "b", "c", "d")
+	built := db.Stats().Pasts.Built
+	forget(memory.Erase, "c")
+	if st := db.Stats().Pasts; st.Kept != 0 {
+		t.Errorf("after an erasure: %+v", st)
+	}
+	wantAsOf(t, s, then, "a", "b", "d")
+	if got := recalled(t, s, memory.Cue{Text: "otters", Vector: []float32{1, 1}, AsOf: then}); slices.Contains(got, "c") {
+		t.Errorf("%v", got)
+	}
+	if st := db.Stats().Pasts; st.Built != built+1 {
+		t.Errorf("built %d times, then %+v", built, st)
+	}
+	_, err = s.Recall(ctx, memory.Cue{IDs: []memory.ID{"c"}, AsOf: then})
+	mustCode(t, err, "memory_not_found")
+	if got := recalled(t, s, memory.Cue{IDs: []memory.ID{"b"}, AsOf: then}); len(got) == 0 || got[0] != "b" {
+		t.Errorf("%v", got)
+	}
+	r, err := s.Recall(ctx, memory.Cue{Text: "otters", AsOf: then, Replay: true})
+	check(t, err)
+	same(t, "as of", s, r)
+
+	c.Advance(31 * 24 * time.Hour)
+	eventually(t, "the horizon", func() bool {
+		c.Advance(time.Minute)
+		_, err := s.Recall(ctx, memory.Cue{Text: "otters", AsOf: then})
+		return codeOf(err) == "beyond_horizon"
+	})
+	_, err = s.Recall(ctx, memory.Cue{Text: "otters", AsOf: memory.AsOf{Stored: c.Now().Add(-40 * 24 * time.Hour)}})
+	mustCode(t, err, "beyond_horizon")
+	eventually(t, "the state that nobody asks for", func() bool { c.Advance(time.Minute); return db.Stats().Pasts.Kept == 0 })
+	_, err = db.DropSpace(ctx, "notes")
+	check(t, err)
+}
+
+// TestAsOfValid: what had not happened by then is left out, and activation goes along the
+// links that held then alone, in the state of now and in one of before.
+func TestAsOfValid(t *testing.T) {
+	ctx := context.Background()
+	_, s := linked(t, vfs.NewMem())
+	day := func(d int) time.Time { return time.Date(2026, 3, d, 0, 0, 0, 0, time.UTC) }
+	for id, d := range map[memory.ID]int{"a": 1, "b": 2, "late": 20} {
+		remember(t, s, memory.Episode{ID: id, Text: map[memory.ID]string{"a": "the engine of the ferry is loud", "b": "a harbour", "late": "the engine again"}[id], Happened: memory.At(day(d))})
+	}
+	remember(t, s, memory.Episode{ID: "ever", Text: "an engine has cylinders"})
+	from, to := day(5), day(10)
+	_, err := s.Link(ctx, memory.Link{ID: "l", From: "a", To: "b", Type: "related", Weight: 1, Valid: &memory.Validity{From: &from, To: &to}}, engram.WriteOptions{})
+	check(t, err)
+	lsn, err := s.LSN()
+	check(t, err)
+	for pass, stored := range map[string]memory.LSN{"now": 0, "before": lsn} {
+		if stored != 0 {
+			_, err := s.Unlink(ctx, "l", engram.WriteOptions{})
+			check(t, err)
+		}
+		for _, x := range []struct {
+			valid time.Time
+			want  []memory.ID
+		}{
+			{day(4), []memory.ID{"a", "ever"}},
+			{day(5), []memory.ID{"a", "b", "ever"}},
+			{day(9), []memory.ID{"a", "b", "ever"}},
+			{day(10), []memory.ID{"a", "ever"}},
+			{day(20), []memory.ID{"a", "ever", "late"}},
+			{time.Time{}, []memory.ID{"a", "b", "ever", "late"}},
+		} {
+			got := recalled(t, s, memory.Cue{Text: "loud engine of the ferry", AsOf: memory.AsOf{Valid: x.valid, LSN: stored}})
+			if slices.Sort(got); !slices.Equal(got, x.want) {
+				t.Errorf("%s, valid on %s: %v, want %v", pass, x.valid.Format("2 Jan"), got, x.want)
+			}
+		}
+	}
+}
+
+// TestAsOfRefuses: what cannot be answered says so.
+func TestAsOfRefuses(t *testing.T) {
+	ctx := context.Background()
+	db := openWith(t, vfs.NewMem(), engram.Options{PastMemories: 1})
+	s := spaceOf(t, db, "notes", 2)
+	for _, id := range []memory.ID{"a", "b", "c"} {
+		remember(t, s, memory.Episode{ID: id, Text: string(id)})
+	}
+	for code, c := range map[string]memory.Cue{
+		"as_of_contradicts":   {Text: "a", AsOf: memory.AsOf{LSN: 1, Stored: time.Now()}},
+		"as_of_without_links": {Text: "a", AsOf: memory.AsOf{LSN: 1}, IncludeLinks: true},
+		"as_of_too_large":     {Text: "a", AsOf: memory.AsOf{LSN: 2}},
+		"time_out_of_range":   {Text: "a", AsOf: memory.AsOf{Valid: time.Date(20000, 1, 1, 0, 0, 0, 0, time.UTC)}},
+	} {
+		_, err := s.Recall(ctx, c)
+		mustCode(t, err, code)
+	}
+	wantAsOf(t, s, memory.AsOf{LSN: 1}, "a")
+	late, cancel := context.WithDeadline(ctx, time.Now().Add(-time.Second))
+	defer cancel()
+	_, err := s.Recall(late, memory.Cue{Text: "a", AsOf: memory.AsOf{LSN: 2}})
+	mustCode(t, err, "timeout")
+	eventually(t, "what is too large", func() bool { return db.Stats().Pasts.Kept == 1 })
+}
