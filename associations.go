@@ -40,14 +40,15 @@ type associations struct {
 	numbers  map[string]memory.Ordinal // of people, from 1
 	who      []person                  // by number - 1
 	streams  map[string]*stream
-	opened   uint32                  // streams so far: the number of the last
-	notes    []note                  // by ordinal
-	fresh    []fresh                 // versions that the rules have not been asked about, in order
-	near     []fresh                 // whose vectors have come, where the rule similar is on
-	resting  bool                    // links could not be made a moment ago
-	done     chan struct{}           // closed when fresh becomes empty; nil: nobody waits
-	timed    map[memory.ID]timedLink // that hold for a time only; nil: nobody has asked (recall_asof.go)
-	rules    atomic.Pointer[ruleSet] // of the settings as they were last asked; needs no lock
+	opened   uint32                     // streams so far: the number of the last
+	notes    []note                     // by ordinal
+	fresh    []fresh                    // versions that the rules have not been asked about, in order
+	near     []fresh                    // whose vectors have come, where the rule similar is on
+	resting  bool                       // links could not be made a moment ago
+	done     chan struct{}              // closed when fresh becomes empty; nil: nobody waits
+	were     map[graph.Link]*store.Link // of a past: links that have changed since, by ends, type and tag
+	timed    map[memory.ID]timedLink    // that hold for a time only; nil: nobody has asked (recall_asof.go)
+	rules    atomic.Pointer[ruleSet]    // of the settings as they were last asked; needs no lock
 }
 
 // fresh is a version of a memory, by the record that made it.

@@ -192,7 +192,7 @@ func (p *past) associateThen(ctx context.Context, v *store.View, then *store.Pas
 		return opening(ctx, err)
 	}
 	a.fresh = nil
-	a.timed = make(map[memory.ID]timedLink)
+	a.timed, a.were = make(map[memory.ID]timedLink), make(map[graph.Link]*store.Link)
 	stood := make(map[memory.Ordinal]bool, len(nodes))
 	for _, n := range nodes {
 		stood[n.Ordinal] = true
@@ -200,6 +200,9 @@ func (p *past) associateThen(ctx context.Context, v *store.View, then *store.Pas
 	err := then.Links(func(l *store.Link) (bool, error) {
 		if stood[l.From] && stood[l.To] {
 			a.link(l)
+			if then.Changed(l.ID) {
+				a.were[graph.Link{From: l.From, To: l.To, Type: l.Type, Tag: graph.TagOf(l.ID)}] = l
+			}
 		}
 		return true, ctx.Err()
 	})

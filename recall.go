@@ -12,7 +12,6 @@ import (
 	"github.com/engramdb/engram/memory"
 	"github.com/engramdb/engram/recall"
 	"github.com/engramdb/engram/recall/when"
-	"github.com/engramdb/engram/store"
 )
 
 // Recollection is the answer of a recall.
@@ -64,8 +63,9 @@ type Result struct {
 // back.
 type Path struct {
 	Activation float64
-	IDs        []memory.ID // of the nodes, from the one that was like the cue
-	Types      []string    // of the links between them
+	IDs        []memory.ID  // of the nodes, from the one that was like the cue
+	Types      []string     // of the links between them
+	Steps      []SpreadStep // the links themselves
 }
 
 // Recall finds the memories that a cue wakes, best first; with OrderTime, the
@@ -132,7 +132,7 @@ func (s *Space) recall(ctx context.Context, c memory.Cue, among bool) (Recollect
 		out.Partial, out.Without = true, []string{WithoutVector}
 	}
 	began = time.Now()
-	err = s.fill(&out, &c, answer, rows)
+	err = t.fill(&out, &c, answer, rows)
 	t.cite(ctx, &out, &c)
 	if c.AsOf.Back() {
 		answer.Stages = append([]recall.StageTime{opened}, answer.Stages...)
@@ -207,12 +207,14 @@ func (t *tower) recall(ctx context.Context, q recall.Question, named []memory.Or
 }
 
 // fill reads the memories of the ranked slots, up to the limit or the budget.
-func (s *Space) fill(out *Recollection, c *memory.Cue, answer recall.Answer, rows []facet.Row) error {
+func (t *tower) fill(out *Recollection, c *memory.Cue, answer recall.Answer, rows []facet.Row) error {
+	s := t.space
 	v, err := s.view()
 	if err != nil {
 		return err
 	}
 	defer v.Close()
+	finder := t.finder(v)
 	left := 0
 	if c.Budget != nil {
 		left = c.Budget.Tokens
@@ -232,7 +234,7 @@ func (s *Space) fill(out *Recollection, c *memory.Cue, answer recall.Answer, row
 			}
 			left -= n
 		}
-		paths, err := s.paths(v, r.Paths, out.LSN)
+		paths, err := finder.ways(r.Paths)
 		if err != nil {
 			return err
 		}
@@ -247,27 +249,6 @@ func (s *Space) fill(out *Recollection, c *memory.Cue, answer recall.Answer, row
 // tokensOf is how much of a budget a memory takes.
 func tokensOf(m *memory.Memory) int {
 	return memory.EstimateTokens(len(strings.Fields(m.Title)) + len(strings.Fields(m.Text)))
-}
-
-// paths names the nodes of paths, as they stood after a record. One of a node that is erased
-// by now is left out.
-func (s *Space) paths(v *store.View, found []recall.Path, at memory.LSN) (paths []Path, err error) {
-	for _, f := range found {
-		p := Path{Activation: f.Activation, Types: f.Types}
-		for _, o := range f.Nodes {
-			n, err := v.NodeAt(s.id, o, at)
-			if err != nil {
-				return nil, err
-			}
-			if n != nil {
-				p.IDs = append(p.IDs, n.ID)
-			}
-		}
-		if len(p.IDs) == len(f.Nodes) {
-			paths = append(paths, p)
-		}
-	}
-	return paths, nil
 }
 
 func origin(k memory.Kind) string {

@@ -33,6 +33,10 @@ func (s *Space) stateAsked(a memory.AsOf) (at memory.LSN, then time.Time, err er
 	if err != nil {
 		return 0, then, err
 	}
+	if a.LSN > m.LSN {
+		return 0, then, memory.Invalid("lsn_ahead", "as_of.lsn", "as_of.lsn is %d, and the newest record of space %q is %d", a.LSN, s.name, m.LSN).
+			Hinted("a time is given as stored")
+	}
 	now := s.db.Now()
 	switch {
 	case !a.Stored.IsZero() && a.Stored.Before(now):

@@ -187,8 +187,7 @@ type spreading struct {
 	links   *graph.Graph
 	carries func(memory.Ordinal) bool // says whether a node is an entity
 	result  graph.Result
-	looked  int // links looked through for the ids of steps
-	found   map[graph.Step]*store.Link
+	finder  *linkFinder
 
 	out  Spreading
 	took []recall.StageTime
@@ -421,7 +420,7 @@ func (x *spreading) answered(n memory.Ordinal) bool {
 // load turns ordinals into nodes and links. What has gone meanwhile is left out, and
 // a path over it is told as rest.
 func (x *spreading) load(ctx context.Context) error {
-	x.found = make(map[graph.Step]*store.Link)
+	x.finder = &linkFinder{space: x.space, view: x.view, at: everything, degree: x.degree, found: make(map[graph.Step]*store.Link)}
 	x.out.Nodes = make([]ActiveNode, 0, len(x.result.Activated))
 	for i := range x.result.Activated {
 		if ctx.Err() != nil {
@@ -494,70 +493,13 @@ func (x *spreading) path(p *graph.Path) (out SpreadPath, whole bool, err error) 
 	}
 	out = SpreadPath{Seed: seed.ID, Activation: p.Contribution}
 	for i := range p.Steps {
-		s, whole, err := x.step(p.Steps[i])
+		s, whole, err := x.finder.step(p.Steps[i])
 		if err != nil || !whole {
 			return out, false, err
 		}
 		out.Steps = append(out.Steps, s)
 	}
 	return out, true, nil
-}
-
-func (x *spreading) step(s graph.Step) (SpreadStep, bool, error) {
-	one := SpreadStep{Type: s.Type, Direction: s.Direction, Fan: s.Fan, Factor: s.Factor}
-	s.Factor, s.Fan = 0, 0 // the rest says which link
-	l, known := x.found[s]
-	if !known {
-		var err error
-		if l, err = x.linkOf(s); err != nil {
-			return SpreadStep{}, false, err
-		}
-		x.found[s] = l
-	}
-	if l != nil {
-		one.Link, one.From, one.To, one.Rule, one.RuleVersion, one.Weight = l.ID, l.FromID, l.ToID, l.Rule, ruleVersion(l), l.Weight
-		return one, true, nil
-	}
-	from, err := x.view.Node(x.space.id, s.From)
-	if err != nil || from == nil {
-		return one, false, err
-	}
-	to, err := x.view.Node(x.space.id, s.To)
-	if err != nil || to == nil {
-		return one, false, err
-	}
-	one.From, one.To = from.ID, to.ID
-	return one, x.looked >= stepsLooked, nil // else it has ended meanwhile
-}
-
-// stepsLooked bounds how many links are looked through for the ids of an answer's
-// steps.
-const stepsLooked = 100_000
-
-// linkOf finds the link that a step went over; nil when it is not there, or not
-// among those that are looked through. That of a rule has its ends in its id; another
-// is looked for at the end with fewer links.
-func (x *spreading) linkOf(s graph.Step) (*store.Link, error) {
-	made, err := x.view.Link(x.space.id, madeID(s.Type, s.From, s.To))
-	if err != nil || made != nil && graph.TagOf(made.ID) == s.Tag {
-		return made, err
-	}
-	at, way, other := s.From, memory.Out, s.To
-	if x.degree(s.To, memory.In) < x.degree(s.From, memory.Out) {
-		at, way, other = s.To, memory.In, s.From
-	}
-	var found memory.ID
-	err = x.view.Adjacent(x.space.id, at, way, "", func(id memory.ID, o memory.Ordinal) bool {
-		x.looked++
-		if o == other && graph.TagOf(id) == s.Tag {
-			found = id
-		}
-		return found == "" && x.looked < stepsLooked
-	})
-	if err != nil || found == "" {
-		return nil, err
-	}
-	return x.view.Link(x.space.id, found)
 }
 
 func (x *spreading) degree(n memory.Ordinal, d memory.Direction) int {

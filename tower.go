@@ -59,8 +59,8 @@ type tower struct {
 	applied  memory.LSN
 	then     time.Time   // when applied was, of a past (past.go); zero: it is now
 	held     holdingCopy // links that hold at a time
-	loading  bool  // vectors are read later, in one sweep
-	failed   error // a change that could not be followed: the tower is of no use
+	loading  bool        // vectors are read later, in one sweep
+	failed   error       // a change that could not be followed: the tower is of no use
 	marks    []mark
 	saved    memory.LSN // of the newest snapshot
 }

@@ -184,7 +184,7 @@ func others(x *graph.Scored) (parts []Part) {
 
 func pathsOf(found []graph.Path) (paths []Path) {
 	for _, p := range found {
-		path := Path{Activation: p.Contribution, Nodes: []memory.Ordinal{p.Seed}}
+		path := Path{Activation: p.Contribution, Nodes: []memory.Ordinal{p.Seed}, Steps: p.Steps}
 		for _, s := range p.Steps {
 			other := s.To
 			if s.Direction == memory.In {

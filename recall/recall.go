@@ -95,6 +95,7 @@ type Path struct {
 	Activation float64
 	Nodes      []memory.Ordinal // from the woken one to the memory
 	Types      []string         // of the links between them
+	Steps      []graph.Step     // the links
 }
 
 // Part is what one stage gave to a score.

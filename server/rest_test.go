@@ -92,7 +92,9 @@ func TestErrors(t *testing.T) {
 		{"websocket", "GET", space + "/events", "", 400, "invalid", "header_invalid", "Upgrade", "", []string{"Upgrade", "websocket"}},
 		{"compressed", "POST", space + "/memories", "x", 400, "invalid", "encoding_unknown", "Content-Encoding", "gzip", []string{"Content-Encoding", "gzip"}},
 		{"not swallowed", "POST", space + "/recall", `{"text":"x","min_confidence":0.5}`, 501, "unimplemented", "unimplemented", "min_confidence", "", nil},
-		{"not swallowed either", "POST", space + "/recall", `{"text":"x","as_of":{"stored":"2026-01-01T00:00:00Z"}}`, 501, "unimplemented", "unimplemented", "as_of", "", nil},
+		{"as of nothing", "POST", space + "/recall", `{"text":"x","as_of":{}}`, 400, "invalid", "as_of_empty", "as_of", "", nil},
+		{"as of both", "POST", space + "/recall", `{"text":"x","as_of":{"stored":"2026-01-01T00:00:00Z","lsn":"1"}}`, 400, "invalid", "as_of_contradicts", "as_of", "", nil},
+		{"as of links", "POST", space + "/recall", `{"text":"x","as_of":{"lsn":1},"include":["links"]}`, 400, "invalid", "as_of_without_links", "include", "", nil},
 		{"retention", "PUT", "/v1/spaces/r", `{"settings":{"retention":{"law":"x"}}}`, 501, "unimplemented", "unimplemented", "settings.retention", "", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

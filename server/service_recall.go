@@ -110,7 +110,8 @@ func cueOf(r *engramv1.Cue) (memory.Cue, error) {
 		r = &engramv1.Cue{}
 	}
 	c := memory.Cue{Text: r.Text, Vector: r.Vector, IDs: idsOf(r.Ids), Now: zeroable(r.Now), Mode: memory.Mode(r.Mode),
-		Order: memory.Order(r.Order), Exact: r.Exact}
+		Order: memory.Order(r.Order), Exact: r.Exact,
+		AsOf: memory.AsOf{Stored: zeroable(r.GetAsOf().GetStored()), Valid: zeroable(r.GetAsOf().GetValid()), LSN: memory.LSN(r.GetAsOf().GetLsn())}}
 	if err := refuseLater(r); err != nil {
 		return c, err
 	}
@@ -147,9 +148,8 @@ func cueOf(r *engramv1.Cue) (memory.Cue, error) {
 // refuseLater refuses what nothing honours yet, rather than to swallow it.
 func refuseLater(r *engramv1.Cue) error {
 	switch {
-	case r.AsOf != nil:
-		return memory.Unimplemented("as_of", "as_of is not built yet in a recall: what has been replaced, deleted or unlinked is in no index any more").
-			Hinted("GetMemory and explain \"replay\" read earlier states; happened and stored filter what stands")
+	case r.AsOf != nil && r.AsOf.Valid == nil && r.AsOf.Stored == nil && r.AsOf.Lsn == 0:
+		return memory.Invalid("as_of_empty", "as_of", "as_of is empty; give stored, lsn or valid, or leave it out")
 	case r.MinConfidence != nil:
 		return memory.Unimplemented("min_confidence", "min_confidence is not built yet; confidence is not calibrated")
 	}
@@ -227,7 +227,7 @@ func stagesOf(on map[string]bool) (s memory.Stages, err error) {
 func recollectionPB(a *engram.Recollection, explain bool) *engramv1.RecallResponse {
 	out := &engramv1.RecallResponse{
 		Results: make([]*engramv1.RecallResult, len(a.Results)), RecallId: a.RecallID, Lsn: uint64(a.LSN), Now: timestamppb.New(a.Now),
-		Exact: a.Exact, Compared: uint64(a.Compared), Partial: a.Partial, Without: a.Without, Receipt: a.Receipt, Took: make(map[string]*durationpb.Duration, len(a.Took)),
+		Exact: a.Exact, Compared: uint64(a.Compared), Partial: a.Partial, Without: a.Without, Approximate: a.Approximate, Receipt: a.Receipt, Took: make(map[string]*durationpb.Duration, len(a.Took)),
 	}
 	for i := range a.Results {
 		out.Results[i] = resultPB(&a.Results[i], explain)
@@ -274,7 +274,7 @@ func resultPB(r *engram.Result, explain bool) *engramv1.RecallResult {
 		out.Why.Parts = append(out.Why.Parts, &engramv1.WhyPart{Stage: p.Stage, Value: p.Value, Note: p.Note})
 	}
 	for _, p := range r.Paths {
-		out.Why.Paths = append(out.Why.Paths, &engramv1.WhyPath{Ids: stringsOf(p.IDs), Types: p.Types, Activation: p.Activation})
+		out.Why.Paths = append(out.Why.Paths, &engramv1.WhyPath{Ids: stringsOf(p.IDs), Types: p.Types, Activation: p.Activation, Steps: stepsPB(p.Steps)})
 	}
 	return out
 }

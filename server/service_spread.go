@@ -111,12 +111,15 @@ func spreadingPB(a *engram.Spreading) *engramv1.SpreadResponse {
 func activePB(n *engram.ActiveNode) *engramv1.ActiveNode {
 	out := &engramv1.ActiveNode{Id: string(n.ID), Kind: n.Kind.String(), Activation: n.Activation, Seed: n.Seed, Label: n.Label, Rest: n.Rest}
 	for _, p := range n.Paths {
-		path := &engramv1.SpreadPath{Seed: string(p.Seed), Activation: p.Activation}
-		for _, s := range p.Steps {
-			path.Steps = append(path.Steps, &engramv1.SpreadStep{Link: string(s.Link), From: string(s.From), To: string(s.To), Type: s.Type,
-				Rule: s.Rule, Weight: s.Weight, Direction: s.Direction.String(), Fan: uint32(s.Fan), Factor: s.Factor, RuleVersion: s.RuleVersion})
-		}
-		out.Paths = append(out.Paths, path)
+		out.Paths = append(out.Paths, &engramv1.SpreadPath{Seed: string(p.Seed), Activation: p.Activation, Steps: stepsPB(p.Steps)})
+	}
+	return out
+}
+
+func stepsPB(steps []engram.SpreadStep) (out []*engramv1.SpreadStep) {
+	for _, s := range steps {
+		out = append(out, &engramv1.SpreadStep{Link: string(s.Link), From: string(s.From), To: string(s.To), Type: s.Type,
+			Rule: s.Rule, Weight: s.Weight, Direction: s.Direction.String(), Fan: uint32(s.Fan), Factor: s.Factor, RuleVersion: s.RuleVersion})
 	}
 	return out
 }

@@ -73,7 +73,8 @@ func (p *Past) merged(from []memory.Ordinal, into memory.Ordinal) {
 
 // Nodes lists the nodes that lived then and were not merged, by ordinal.
 func (p *Past) Nodes() (nodes []*Node, err error) {
-	suppressed := make(map[memory.Ordinal]bool) // of those that live
+	lives := make(map[memory.Ordinal]bool)
+	suppressed := make(map[memory.Ordinal]bool) // of the version that lives, or was the last
 	prefix := key(p.space, tableNode)
 	err = scanUntil(p.v.d.r, prefix, prefixEnd(prefix), func(k, b []byte) (bool, error) {
 		n, err := parseNode(p.space, memory.Ordinal(binary.BigEndian.Uint32(k[headerSize:])), b)
@@ -83,7 +84,7 @@ func (p *Past) Nodes() (nodes []*Node, err error) {
 		if n.LSN <= p.at {
 			nodes = append(nodes, n)
 		} else {
-			suppressed[n.Ordinal] = n.Suppressed
+			lives[n.Ordinal], suppressed[n.Ordinal] = true, n.Suppressed
 		}
 		return true, nil
 	})
@@ -97,15 +98,22 @@ func (p *Past) Nodes() (nodes []*Node, err error) {
 			return true, nil
 		}
 		n, err := parseNode(p.space, o, b)
-		if err != nil || n.LSN > p.at {
-			return err == nil, err
+		if err != nil {
+			return false, err
 		}
-		if hidden, lives := suppressed[o]; lives {
-			n.Suppressed = hidden
+		if !lives[o] {
+			suppressed[o] = n.Suppressed // versions come in their order
 		}
-		nodes = append(nodes, n)
+		if n.LSN <= p.at {
+			nodes = append(nodes, n)
+		}
 		return true, nil
 	})
+	for _, n := range nodes {
+		if hidden, changed := suppressed[n.Ordinal]; changed {
+			n.Suppressed = hidden
+		}
+	}
 	nodes = slices.DeleteFunc(nodes, func(n *Node) bool {
 		if into, changed := p.into[n.Ordinal]; changed {
 			n.Into = into
@@ -140,6 +148,12 @@ func (p *Past) Links(f func(*Link) (bool, error)) error {
 		}
 	}
 	return nil
+}
+
+// Changed says whether a link has been changed, moved or ended since.
+func (p *Past) Changed(id memory.ID) bool {
+	_, changed := p.touched[id]
+	return changed
 }
 
 // changed are the links that held then and have been changed since, as they were.

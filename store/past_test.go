@@ -188,7 +188,12 @@ func TestPastSuppressed(t *testing.T) {
 	defer closed(t, s)
 	space := mustSpace(t, s, "s")
 	must1(t, s, space, create("a", episode("one", nil)))
+	must1(t, s, space, create("c", episode("c", nil)))
+	must1(t, s, space, end(memory.Suppress, "c"))
 	at := must1(t, s, space, create("b", episode("b", nil))).LSN
+	must1(t, s, space, revise("c", "c again"))
+	must1(t, s, space, with("c", func(tx *Tx, n *Node) error { return tx.Show([]*Node{n}, "") }))
+	must1(t, s, space, end(memory.Delete, "c"))
 	must1(t, s, space, revise("a", "two"))
 	must1(t, s, space, end(memory.Suppress, "a"))
 	must1(t, s, space, end(memory.Suppress, "b"))
@@ -196,7 +201,7 @@ func TestPastSuppressed(t *testing.T) {
 	v := view(t, s)
 	defer v.Close()
 	m, err := then(v, space, at)
-	if err != nil || len(m.nodes) != 2 || m.nodes[0].Version != 1 || !m.nodes[0].Suppressed || m.nodes[1].Suppressed {
+	if err != nil || len(m.nodes) != 3 || m.nodes[0].Version != 1 || !m.nodes[0].Suppressed || m.nodes[1].Suppressed || m.nodes[2].Suppressed {
 		t.Errorf("%+v, %v", m.nodes, err)
 	}
 }

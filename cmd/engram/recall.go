@@ -29,6 +29,7 @@ type recallFlags struct {
 	like, include, without   []string
 	limit, budget            int32
 	exact, explain           bool
+	asOf, asOfValid          string
 	timeout                  time.Duration
 }
 
@@ -83,6 +84,8 @@ func (f *recallFlags) add(c *cobra.Command) {
 	fs.BoolVar(&f.explain, "explain", false, "show what each stage gave to the score")
 	fs.BoolVar(&f.exact, "exact", false, "compare all vectors; --exact=false: never; left out: the engine chooses")
 	fs.StringVar(&f.now, "now", "", "moment to take as now")
+	fs.StringVar(&f.asOf, "as-of", "", "answer from the state of then: a time of storage, or a plain number, which is an LSN")
+	fs.StringVar(&f.asOfValid, "as-of-valid", "", "answer from the world of then: without what happened later, along the links that held")
 	fs.StringSliceVar(&f.include, "include", nil, "what else to bring: vector, links")
 	fs.StringVar(&f.receipt, "receipt", "", "write a receipt to this file, from which --replay shows the same results again")
 	fs.StringVar(&f.replay, "replay", "", "show the results again whose receipt is in this file")
@@ -115,6 +118,9 @@ func (f *recallFlags) cue(c *cobra.Command, s *session, args []string) (*engramv
 	if cue.Now, err = stamp("now", f.now); err != nil {
 		return nil, err
 	}
+	if cue.AsOf, err = f.then(); err != nil {
+		return nil, err
+	}
 	f.addContext(cue)
 	if given("limit") {
 		cue.Limit = &f.limit
@@ -140,6 +146,21 @@ func (f *recallFlags) cue(c *cobra.Command, s *session, args []string) (*engramv
 		cue.Stages[stage] = false
 	}
 	return cue, nil
+}
+
+// then is the moment that is asked about; nil: now.
+func (f *recallFlags) then() (a *engramv1.AsOf, err error) {
+	if f.asOf == "" && f.asOfValid == "" {
+		return nil, nil
+	}
+	a = &engramv1.AsOf{}
+	if lsn, bad := strconv.ParseUint(f.asOf, 10, 64); bad == nil {
+		a.Lsn = lsn
+	} else if a.Stored, err = stamp("as-of", f.asOf); err != nil {
+		return nil, err
+	}
+	a.Valid, err = stamp("as-of-valid", f.asOfValid)
+	return a, err
 }
 
 // keep writes the receipt to where it was asked for.
@@ -221,6 +242,9 @@ func printRecall(s *session, a *engramv1.RecallResponse) error {
 	if a.GetResults()[0].GetWhy() != nil {
 		printTimes(s, a.GetTimes())
 	}
+	for _, lack := range a.GetApproximate() {
+		fmt.Fprintf(s.out, "(not just as it was then: %s)\n", lack)
+	}
 	if a.GetPartial() {
 		_, err := fmt.Fprintln(s.out, strings.TrimSpace("(the time ran out before all was looked at) "+strings.Join(a.GetMissing(), ", ")))
 		return err
@@ -228,17 +252,24 @@ func printRecall(s *session, a *engramv1.RecallResponse) error {
 	return nil
 }
 
-// wayOf draws a way along which activation came.
+// wayOf draws a way along which activation came, as drawn does, and names the rule of a link
+// that does not say it by its type.
 func wayOf(p *engramv1.WhyPath) string {
-	var b strings.Builder
-	b.WriteString("from ")
-	for i, id := range p.GetIds() {
-		if i > 0 {
-			b.WriteString(" -" + p.GetTypes()[i-1] + "- ")
-		}
-		b.WriteString(id)
+	way := &engramv1.SpreadPath{Activation: p.GetActivation(), Steps: p.GetSteps()}
+	if len(p.GetIds()) > 0 {
+		way.Seed = p.GetIds()[0]
 	}
-	return b.String() + " " + score(p.GetActivation())
+	out := drawn(way)
+	var rules []string
+	for _, s := range p.GetSteps() {
+		if s.GetRule() != "" && s.GetRule() != s.GetType() {
+			rules = append(rules, s.GetType()+" by "+s.GetRule())
+		}
+	}
+	if len(rules) > 0 {
+		out += " (" + strings.Join(rules, ", ") + ")"
+	}
+	return out
 }
 
 // score shows four digits: scores of some modes are small, but not nothing.

@@ -214,6 +214,7 @@ func (s *settings) database(log *slog.Logger) engram.Options {
 	return engram.Options{
 		Logger: log, CacheBytes: s.bytes("cache"), ReserveBytes: s.bytes("reserve"),
 		MaxOpenSpaces: s.count("open_spaces"), VectorMemory: s.bytes("vector_memory"), IdleClose: s.duration("idle_close"),
+		Pasts: s.count("pasts"), PastMemories: s.count("past_memories"),
 		DefaultModel: s.text("default_model"), Thesaurus: s.text("thesaurus"), AutoLinks: s.text("links") == "auto", ReadOnly: s.is("read_only"),
 	}
 }

@@ -59,6 +59,8 @@ var allSettings = []setting{
 	{"reserve", "256MiB", "free disk below which writes are refused; none: write on", checkReserve},
 	{"open_spaces", "512", "spaces that keep their indexes in memory", checkCount},
 	{"vector_memory", "4GiB", "memory of the indexes of vectors; writes and openings beyond it are refused", checkSize},
+	{"pasts", "4", "earlier states that keep indexes for questions as of then", checkCount},
+	{"past_memories", "1000000", "memories of the largest earlier state that can be asked", checkCount},
 	{"idle_close", "10m", "how long an unused space keeps its indexes in memory", checkDuration},
 	{"max_requests", "1024", "requests worked on at the same time; more are refused as busy", checkCount},
 	{"max_streams", "1000", "open streams of events; more are refused as busy", checkCount},
@@ -99,7 +101,7 @@ func checkModel(s string) error {
 }
 
 // serveSettings are those that a server reads.
-var serveSettings = []string{"data", "listen", "insecure", "log_level", "log_format", "cache", "reserve", "open_spaces", "vector_memory", "idle_close",
+var serveSettings = []string{"data", "listen", "insecure", "log_level", "log_format", "cache", "reserve", "open_spaces", "vector_memory", "pasts", "past_memories", "idle_close",
 	"max_requests", "max_streams", "max_body", "request_timeout", "slow_log", "otlp_endpoint", "default_model", "model_keys", "thesaurus", "links", "read_only", "stop_timeout", "max_connections", "require_keys", "metrics_open", "origins", "hosts",
 	"tls_cert", "tls_key", "tls_client_ca", "rate_per_key", "rate_per_space", "quota_memories", "quota_bytes"}
 

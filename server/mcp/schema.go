@@ -54,7 +54,7 @@ func (d *description) whole(s object, strict, bare bool) object {
 	if ref, ok := s["$ref"].(string); ok {
 		out := d.whole(d.Components.Schemas[strings.TrimPrefix(ref, refPrefix)], strict, bare)
 		if says, ok := s["description"]; ok && !bare {
-			out["description"] = says // at this place it means more than in general
+			out["description"] = strings.ReplaceAll(says.(string), "\n", " ") // at this place it means more than in general
 		}
 		return out
 	}

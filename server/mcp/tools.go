@@ -38,7 +38,7 @@ type tool struct {
 
 // later are fields of a cue that nothing honours yet, and those that are of no use
 // to a model.
-var later = []string{"vector", "context", "as_of", "min_confidence", "stages", "exact", "explain", "timeout", "spaces", "include"}
+var later = []string{"vector", "context", "min_confidence", "stages", "exact", "explain", "timeout", "spaces", "include"}
 
 // tools are all of them, in the order in which they are listed.
 var tools = []tool{

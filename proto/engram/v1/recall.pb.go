@@ -60,7 +60,8 @@ type Cue struct {
 	// The moment for retention and for words such as "last May"; the server's
 	// clock when left out. It hides nothing.
 	Now *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=now,proto3" json:"now,omitempty"`
-	// Answer as things stood then.
+	// Answer as things stood then: beyond_horizon when the journal no longer reaches
+	// back. The moment for now is that of stored or lsn, when now is left out.
 	AsOf *AsOf `protobuf:"bytes,16,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	// associative (the default), similar (likeness alone), recent or recognise.
 	Mode string `protobuf:"bytes,17,opt,name=mode,proto3" json:"mode,omitempty"`
@@ -387,10 +388,13 @@ func (x *ContextItem) GetAt() *timestamppb.Timestamp {
 // A moment to answer from.
 type AsOf struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// As it was in the world then.
+	// As it was in the world then: without what happened later, along the links that
+	// held then.
 	Valid *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=valid,proto3" json:"valid,omitempty"`
 	// As it was stored then.
-	Stored        *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=stored,proto3" json:"stored,omitempty"`
+	Stored *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=stored,proto3" json:"stored,omitempty"`
+	// As it was stored after this record, instead of stored.
+	Lsn           uint64 `protobuf:"varint,3,opt,name=lsn,proto3" json:"lsn,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -437,6 +441,13 @@ func (x *AsOf) GetStored() *timestamppb.Timestamp {
 		return x.Stored
 	}
 	return nil
+}
+
+func (x *AsOf) GetLsn() uint64 {
+	if x != nil {
+		return x.Lsn
+	}
+	return 0
 }
 
 // Whole memories, best first, until the tokens are used up.
@@ -705,6 +716,9 @@ type RecallResponse struct {
 	Times []*TimeRead `protobuf:"bytes,10,rep,name=times,proto3" json:"times,omitempty"`
 	// With mode recognise.
 	Recognition *Recognition `protobuf:"bytes,11,opt,name=recognition,proto3" json:"recognition,omitempty"`
+	// With as_of: what is not just as it was then. vector: memories of then have no vector
+	// of the space's model of today, and were found by their words.
+	Approximate []string `protobuf:"bytes,16,rep,name=approximate,proto3" json:"approximate,omitempty"`
 	// The state that was read of each space, when there were several.
 	Lsns map[string]uint64 `protobuf:"bytes,12,rep,name=lsns,proto3" json:"lsns,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	// The spaces that gave no answer in time; partial is true then.
@@ -823,6 +837,13 @@ func (x *RecallResponse) GetTimes() []*TimeRead {
 func (x *RecallResponse) GetRecognition() *Recognition {
 	if x != nil {
 		return x.Recognition
+	}
+	return nil
+}
+
+func (x *RecallResponse) GetApproximate() []string {
+	if x != nil {
+		return x.Approximate
 	}
 	return nil
 }
@@ -1196,7 +1217,9 @@ type WhyPath struct {
 	// The types of the links between them.
 	Types []string `protobuf:"bytes,2,rep,name=types,proto3" json:"types,omitempty"`
 	// The activation that arrived.
-	Activation    float64 `protobuf:"fixed64,3,opt,name=activation,proto3" json:"activation,omitempty"`
+	Activation float64 `protobuf:"fixed64,3,opt,name=activation,proto3" json:"activation,omitempty"`
+	// The links between them, with what made each, and which part it carried.
+	Steps         []*SpreadStep `protobuf:"bytes,4,rep,name=steps,proto3" json:"steps,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1250,6 +1273,13 @@ func (x *WhyPath) GetActivation() float64 {
 		return x.Activation
 	}
 	return 0
+}
+
+func (x *WhyPath) GetSteps() []*SpreadStep {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
 }
 
 // Recalls again what a receipt says.
@@ -2654,7 +2684,7 @@ var File_engram_v1_recall_proto protoreflect.FileDescriptor
 
 const file_engram_v1_recall_proto_rawDesc = "" +
 	"\n" +
-	"\x16engram/v1/recall.proto\x12\tengram.v1\x1a\x16engram/v1/common.proto\x1a\x16engram/v1/memory.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x96\b\n" +
+	"\x16engram/v1/recall.proto\x12\tengram.v1\x1a\x16engram/v1/common.proto\x1a\x15engram/v1/graph.proto\x1a\x16engram/v1/memory.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x96\b\n" +
 	"\x03Cue\x12\x14\n" +
 	"\x05kinds\x18\x01 \x03(\tR\x05kinds\x12\x12\n" +
 	"\x04tags\x18\x02 \x03(\tR\x04tags\x12\x19\n" +
@@ -2694,10 +2724,11 @@ const file_engram_v1_recall_proto_rawDesc = "" +
 	"\vContextItem\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12*\n" +
-	"\x02at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"l\n" +
+	"\x02at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"~\n" +
 	"\x04AsOf\x120\n" +
 	"\x05valid\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05valid\x122\n" +
-	"\x06stored\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x06stored\">\n" +
+	"\x06stored\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x06stored\x12\x10\n" +
+	"\x03lsn\x18\x03 \x01(\x04R\x03lsn\">\n" +
 	"\x06Budget\x12\x16\n" +
 	"\x06tokens\x18\x01 \x01(\x05R\x06tokens\x12\x1c\n" +
 	"\ttokenizer\x18\x02 \x01(\tR\ttokenizer\"G\n" +
@@ -2711,7 +2742,7 @@ const file_engram_v1_recall_proto_rawDesc = "" +
 	"\vRecognition\x12\x1a\n" +
 	"\bfamiliar\x18\x01 \x01(\bR\bfamiliar\x12 \n" +
 	"\vfamiliarity\x18\x02 \x01(\x01R\vfamiliarity\x12\x1c\n" +
-	"\tthreshold\x18\x03 \x01(\x01R\tthreshold\"\x9e\x05\n" +
+	"\tthreshold\x18\x03 \x01(\x01R\tthreshold\"\xc0\x05\n" +
 	"\x0eRecallResponse\x121\n" +
 	"\aresults\x18\x01 \x03(\v2\x17.engram.v1.RecallResultR\aresults\x12\x1b\n" +
 	"\trecall_id\x18\x02 \x01(\tR\brecallId\x12\x10\n" +
@@ -2725,7 +2756,8 @@ const file_engram_v1_recall_proto_rawDesc = "" +
 	"\awithout\x18\x0f \x03(\tR\awithout\x12)\n" +
 	"\x05times\x18\n" +
 	" \x03(\v2\x13.engram.v1.TimeReadR\x05times\x128\n" +
-	"\vrecognition\x18\v \x01(\v2\x16.engram.v1.RecognitionR\vrecognition\x127\n" +
+	"\vrecognition\x18\v \x01(\v2\x16.engram.v1.RecognitionR\vrecognition\x12 \n" +
+	"\vapproximate\x18\x10 \x03(\tR\vapproximate\x127\n" +
 	"\x04lsns\x18\f \x03(\v2#.engram.v1.RecallResponse.LsnsEntryR\x04lsns\x12\x18\n" +
 	"\amissing\x18\r \x03(\tR\amissing\x1aR\n" +
 	"\tTookEntry\x12\x10\n" +
@@ -2759,13 +2791,14 @@ const file_engram_v1_recall_proto_rawDesc = "" +
 	"\aWhyPart\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\tR\x05stage\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x01R\x05value\x12\x12\n" +
-	"\x04note\x18\x03 \x01(\tR\x04note\"Q\n" +
+	"\x04note\x18\x03 \x01(\tR\x04note\"~\n" +
 	"\aWhyPath\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\tR\x03ids\x12\x14\n" +
 	"\x05types\x18\x02 \x03(\tR\x05types\x12\x1e\n" +
 	"\n" +
 	"activation\x18\x03 \x01(\x01R\n" +
-	"activation\"E\n" +
+	"activation\x12+\n" +
+	"\x05steps\x18\x04 \x03(\v2\x15.engram.v1.SpreadStepR\x05steps\"E\n" +
 	"\x13ReplayRecallRequest\x12\x14\n" +
 	"\x05space\x18\x01 \x01(\tR\x05space\x12\x18\n" +
 	"\areceipt\x18\x02 \x01(\tR\areceipt\"\x84\x01\n" +
@@ -2928,7 +2961,8 @@ var file_engram_v1_recall_proto_goTypes = []any{
 	(*structpb.Value)(nil),        // 42: google.protobuf.Value
 	(*durationpb.Duration)(nil),   // 43: google.protobuf.Duration
 	(*Memory)(nil),                // 44: engram.v1.Memory
-	(*MemoryInput)(nil),           // 45: engram.v1.MemoryInput
+	(*SpreadStep)(nil),            // 45: engram.v1.SpreadStep
+	(*MemoryInput)(nil),           // 46: engram.v1.MemoryInput
 }
 var file_engram_v1_recall_proto_depIdxs = []int32{
 	38, // 0: engram.v1.Cue.happened:type_name -> engram.v1.TimeRange
@@ -2960,25 +2994,26 @@ var file_engram_v1_recall_proto_depIdxs = []int32{
 	9,  // 26: engram.v1.RecallResult.passage:type_name -> engram.v1.Passage
 	12, // 27: engram.v1.Why.parts:type_name -> engram.v1.WhyPart
 	13, // 28: engram.v1.Why.paths:type_name -> engram.v1.WhyPath
-	10, // 29: engram.v1.RecogniseResponse.confidence:type_name -> engram.v1.Confidence
-	8,  // 30: engram.v1.RecogniseResponse.results:type_name -> engram.v1.RecallResult
-	45, // 31: engram.v1.CompleteRequest.partial:type_name -> engram.v1.MemoryInput
-	8,  // 32: engram.v1.CompleteResponse.results:type_name -> engram.v1.RecallResult
-	23, // 33: engram.v1.ConsolidateResponse.plans:type_name -> engram.v1.Plan
-	41, // 34: engram.v1.Plan.made_at:type_name -> google.protobuf.Timestamp
-	28, // 35: engram.v1.Plan.concepts:type_name -> engram.v1.Concept
-	23, // 36: engram.v1.ListPlansResponse.plans:type_name -> engram.v1.Plan
-	29, // 37: engram.v1.Concept.members:type_name -> engram.v1.ConceptMember
-	41, // 38: engram.v1.Concept.stored_at:type_name -> google.protobuf.Timestamp
-	28, // 39: engram.v1.ListConceptsResponse.concepts:type_name -> engram.v1.Concept
-	43, // 40: engram.v1.CheckRecallResponse.approximate_took:type_name -> google.protobuf.Duration
-	43, // 41: engram.v1.CheckRecallResponse.exact_took:type_name -> google.protobuf.Duration
-	43, // 42: engram.v1.RecallResponse.TookEntry.value:type_name -> google.protobuf.Duration
-	43, // [43:43] is the sub-list for method output_type
-	43, // [43:43] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	45, // 29: engram.v1.WhyPath.steps:type_name -> engram.v1.SpreadStep
+	10, // 30: engram.v1.RecogniseResponse.confidence:type_name -> engram.v1.Confidence
+	8,  // 31: engram.v1.RecogniseResponse.results:type_name -> engram.v1.RecallResult
+	46, // 32: engram.v1.CompleteRequest.partial:type_name -> engram.v1.MemoryInput
+	8,  // 33: engram.v1.CompleteResponse.results:type_name -> engram.v1.RecallResult
+	23, // 34: engram.v1.ConsolidateResponse.plans:type_name -> engram.v1.Plan
+	41, // 35: engram.v1.Plan.made_at:type_name -> google.protobuf.Timestamp
+	28, // 36: engram.v1.Plan.concepts:type_name -> engram.v1.Concept
+	23, // 37: engram.v1.ListPlansResponse.plans:type_name -> engram.v1.Plan
+	29, // 38: engram.v1.Concept.members:type_name -> engram.v1.ConceptMember
+	41, // 39: engram.v1.Concept.stored_at:type_name -> google.protobuf.Timestamp
+	28, // 40: engram.v1.ListConceptsResponse.concepts:type_name -> engram.v1.Concept
+	43, // 41: engram.v1.CheckRecallResponse.approximate_took:type_name -> google.protobuf.Duration
+	43, // 42: engram.v1.CheckRecallResponse.exact_took:type_name -> google.protobuf.Duration
+	43, // 43: engram.v1.RecallResponse.TookEntry.value:type_name -> google.protobuf.Duration
+	44, // [44:44] is the sub-list for method output_type
+	44, // [44:44] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_engram_v1_recall_proto_init() }
@@ -2987,6 +3022,7 @@ func file_engram_v1_recall_proto_init() {
 		return
 	}
 	file_engram_v1_common_proto_init()
+	file_engram_v1_graph_proto_init()
 	file_engram_v1_memory_proto_init()
 	file_engram_v1_recall_proto_msgTypes[0].OneofWrappers = []any{}
 	file_engram_v1_recall_proto_msgTypes[17].OneofWrappers = []any{}
