@@ -112,7 +112,7 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		if l.open.Add(1) <= l.most {
-			return &gatherer{Conn: &countedConn{Conn: c, release: sync.OnceFunc(func() { l.open.Add(-1) })}}, nil
+			return &countedConn{Conn: c, release: sync.OnceFunc(func() { l.open.Add(-1) })}, nil
 		}
 		l.open.Add(-1)
 		l.refused()

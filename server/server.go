@@ -190,7 +190,7 @@ func New(db *engram.DB, o Options) (*Server, error) {
 	}
 	s.http = &http.Server{
 		Handler: s, Protocols: &protocols, MaxHeaderBytes: o.MaxHeaderBytes, ReadHeaderTimeout: o.HeaderTimeout,
-		IdleTimeout: o.IdleTimeout, ConnContext: withGatherer, WriteTimeout: o.MaxRequestTimeout + o.WriteTimeout,
+		IdleTimeout: o.IdleTimeout, WriteTimeout: o.MaxRequestTimeout + o.WriteTimeout,
 		ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelWarn),
 	}
 	if o.TLS != nil {
@@ -277,13 +277,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancelCause(context.WithValue(r.Context(), callKey{}, c))
 	defer cancel(nil)
 	c.most, c.conn = s.o.MaxRequestTimeout, http.NewResponseController(w)
-	g := gathererOf(ctx)
-	c.timer = time.AfterFunc(s.timeFor(r, c.Door), func() {
-		cancel(errRequestTimeout)
-		if g != nil {
-			g.let() // its client may wait for it before it opens a window
-		}
-	})
+	c.timer = time.AfterFunc(s.timeFor(r, c.Door), func() { cancel(errRequestTimeout) })
 	defer c.timer.Stop()
 	c.body = s.boundBody(rec, c.conn, r)
 	defer c.body.leave(c.conn)
@@ -305,7 +299,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.rest(rec, r, c)
 	default:
 		s.rpc.ServeHTTP(rec, r)
-		rec.end(g)
+		rec.end()
 	}
 }
 
@@ -511,7 +505,10 @@ type recorder struct {
 
 // hold keeps the answer back until its end, which the caller says with end. Connect
 // writes an answer in pieces and flushes each, and over HTTP/2 each is a frame that
-// several goroutines hand on and a packet that wakes the client.
+// several goroutines hand on and a packet that wakes the client. To keep the frames of
+// headers, data and trailers back too and write them together was tried and left: what
+// two packets less save one caller, a client that does not begin before the last loses,
+// and many callers on one connection, whose frames net/http gathers itself, lose more.
 func (r *recorder) hold() { r.held = buffers.Get().(*bytes.Buffer) }
 
 // heldMost is how much of an answer is kept back; what is larger is passed on in
@@ -533,12 +530,8 @@ func (r *recorder) let() error {
 	return err
 }
 
-// end passes on what is held, and begins an answer that has no bytes. What comes then
-// on the connection, if it is HTTP/2, is all of the answer.
-func (r *recorder) end(g *gatherer) {
-	if r.held != nil && g != nil {
-		g.gather(r.held.Len())
-	}
+// end passes on what is held, and begins an answer that has no bytes.
+func (r *recorder) end() {
 	_ = r.let() // the client may be gone, which is its own affair
 	if r.status == 0 {
 		r.WriteHeader(http.StatusOK)
