@@ -1,8 +1,11 @@
 package wirejson
 
-import "math"
+import (
+	"encoding/binary"
+	"math"
+)
 
-// quickFloat reads a number of 32 bits, in a fifth of the time of strconv, if it is of
+// quickFloat reads a number of 32 bits, in a fraction of the time of strconv, if it is of
 // the form that vectors are made of: digits and a point, at most fifteen digits. Such a
 // number is a whole number divided by a power of ten, both exact in 64 bits; so their
 // quotient is rounded right there (Clinger 1990), and rounding it again to 32 bits is
@@ -26,6 +29,13 @@ func (d *decoder) quickFloat() (float32, bool) {
 			break
 		}
 		point = i
+		for n := uint64(0); i+8 < len(b); i += 8 { // the decimals, eight at a time
+			var ok bool
+			if n, ok = eightDigits(binary.LittleEndian.Uint64(b[i+1:])); !ok {
+				break
+			}
+			whole = whole*1e8 + n
+		}
 	}
 	digits, decimals := i-first, 0
 	if point >= 0 {
@@ -48,6 +58,18 @@ func (d *decoder) quickFloat() (float32, bool) {
 	}
 	d.pos = i
 	return float32(x), true
+}
+
+// eightDigits gives the number of eight digits that were read as one word, the first of
+// them lowest (Langdale and Lemire 2019), and whether they are digits.
+func eightDigits(w uint64) (uint64, bool) {
+	const zeros, high = 0x3030303030303030, 0xf0f0f0f0f0f0f0f0
+	if w&high != zeros || (w+0x0606060606060606)&high != zeros {
+		return 0, false
+	}
+	w -= zeros
+	w = w*10 + w>>8 // pairs, in every other byte
+	return ((w&0xff000000ff)*(100+1000000<<32) + (w>>16&0xff000000ff)*(1+10000<<32)) >> 32, true
 }
 
 // maxDigits is how many decimal digits a number of 64 bits always holds.
