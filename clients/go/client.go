@@ -149,12 +149,15 @@ func New(address string, o Options) (*Client, error) {
 // bound of two would open a new one for nearly every call of a busy program.
 const idleConnections = 64
 
+// requestBuffer has room for a memory with its vector, so that it is sent at once.
+const requestBuffer = 16 << 10
+
 // transport makes the client's own connections. gRPC needs HTTP/2, also where
 // there is no TLS to agree on it.
 func transport(o Options) *http.Transport {
 	t := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, TLSClientConfig: o.TLS, DialContext: (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		MaxIdleConnsPerHost: idleConnections, IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 10 * time.Second,
+		MaxIdleConnsPerHost: idleConnections, WriteBufferSize: requestBuffer, IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 10 * time.Second,
 		Protocols: new(http.Protocols),
 	}
 	t.Protocols.SetHTTP2(true)

@@ -133,8 +133,13 @@ func serveREST(db *engram.DB, p *pool) (*rest, func() error, error) {
 	return restAt(ln.Addr().String(), p), stop, nil
 }
 
+// requestBuffer has room for a request with a vector, which other clients send at once
+// too: net/http's own 4 KB would cut it in two.
+const requestBuffer = 16 << 10
+
 func restAt(address string, p *pool) *rest {
-	return &rest{"http://" + address + "/v1/spaces/", &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}, p}
+	transport := &http.Transport{MaxIdleConnsPerHost: 64, WriteBufferSize: requestBuffer}
+	return &rest{"http://" + address + "/v1/spaces/", &http.Client{Transport: transport}, p}
 }
 
 func (r *rest) call(ctx context.Context, method, path string, body []byte) error {

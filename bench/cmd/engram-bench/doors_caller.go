@@ -9,6 +9,7 @@ import (
 
 	"github.com/engramdb/engram/bench/load"
 	"github.com/engramdb/engram/bench/record"
+	engramclient "github.com/engramdb/engram/clients/go"
 )
 
 // Bars of what a door costs one caller at p50, in milliseconds.
@@ -16,6 +17,16 @@ const (
 	doorBar = 0.15 // all of it: from the call of the client to the verb and back
 	ownBar  = 0.05 // without what the libraries cost around the same operation
 )
+
+// A timedWay is a way of doing the operations, and what they took.
+type timedWay struct {
+	name string
+	entry
+	spent [2]*load.Latency // by kind
+}
+
+// kinds are the operations.
+var kinds = []string{"remember", "recall"}
 
 // doorsCaller asks every door in turn, so that nothing queues. What a door costs is
 // its p50 without that of the same operation in process; of it, what is not our own
@@ -26,8 +37,19 @@ func (b *bench) doorsCaller(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.stop()) }()
-	ways := w.all()
-	names := doorNames
+	o := w.options()
+	o.Protocol = engramclient.Connect
+	simple, err := engramclient.New(w.grpc.Address(), o)
+	if err != nil {
+		return err
+	}
+	defer simple.Close()
+	var ways []*timedWay
+	add := func(name string, e entry) { ways = append(ways, &timedWay{name: name, entry: e}) }
+	for i, e := range w.all() {
+		add(doorNames[i], e)
+	}
+	add("Connect", w.over(simple))
 	for _, kind := range []struct {
 		name string
 		verb bool
@@ -38,64 +60,79 @@ func (b *bench) doorsCaller(ctx context.Context) (err error) {
 		}
 		defer func() { err = errors.Join(err, x.stop()) }()
 		grpc, rest := x.entries()
-		ways = append(ways, grpc, rest)
-		names = append(names, "connect-go "+kind.name, "net/http "+kind.name)
+		add("connect-go "+kind.name, grpc)
+		add("net/http "+kind.name, rest)
 	}
-	spent, err := b.inTurn(ctx, w, names, ways)
-	if err != nil {
+	if err := b.inTurn(ctx, w, ways); err != nil {
 		return err
 	}
-	b.reportCaller(w, spent)
+	b.reportCaller(w, ways)
 	return nil
 }
 
-// kinds are the operations, in the order of inTurn's latencies.
-var kinds = []string{"remember", "recall"}
+// block is how often a way is used before the next one's turn: a caller uses one
+// door, whose code and data its last call has left in the processor's caches.
+const block = 20
 
 // inTurn does both operations in every way, again and again.
-func (b *bench) inTurn(ctx context.Context, w *entries, names []string, ways []entry) ([][2]*load.Latency, error) {
+func (b *bench) inTurn(ctx context.Context, w *entries, ways []*timedWay) error {
 	step("one caller, each door in turn")
 	w.seen.forget()
-	w.seen.listening.Store(true)
-	spent := make([][2]*load.Latency, len(ways))
-	for i := range spent {
-		spent[i] = [2]*load.Latency{load.NewLatency(), load.NewLatency()}
+	for _, x := range ways {
+		x.spent = [2]*load.Latency{load.NewLatency(), load.NewLatency()}
 	}
-	for i := range b.n(4000) {
+	for round := range b.n(200) {
+		w.seen.listening.Store(round%8 == 0) // hearing is work too, inside of what is measured
 		for turn := range ways {
-			d := (i + turn) % len(ways) // whom one way's work disturbs is another's turn next time
-			for k, do := range []func(context.Context, int) error{ways[d].remember, ways[d].recall} {
-				begin := time.Now()
-				if err := do(ctx, i); err != nil {
-					return nil, fmt.Errorf("%s: %w", names[d], err)
+			x := ways[(round+turn)%len(ways)] // whom one way's work disturbs is another's turn next time
+			for i := range block {
+				if err := x.once(ctx, round*block+i); err != nil {
+					return err
 				}
-				spent[d][k].Add(time.Since(begin))
 			}
 		}
 	}
-	return spent, nil
+	return nil
 }
 
-// reportCaller puts what the ways of doorsCaller took beside each other.
-func (b *bench) reportCaller(w *entries, spent [][2]*load.Latency) {
+// once does both operations.
+func (x *timedWay) once(ctx context.Context, i int) error {
+	for k, do := range []func(context.Context, int) error{x.remember, x.recall} {
+		begin := time.Now()
+		if err := do(ctx, i); err != nil {
+			return fmt.Errorf("%s: %w", x.name, err)
+		}
+		x.spent[k].Add(time.Since(begin))
+	}
+	return nil
+}
+
+// reportCaller puts what the ways took beside each other.
+func (b *bench) reportCaller(w *entries, ways []*timedWay) {
+	by := map[string]*timedWay{}
+	for _, x := range ways {
+		by[x.name] = x
+	}
 	for k, kind := range kinds {
-		p50 := func(way int) time.Duration { return spent[way][k].At(0.5) }
-		n := int(spent[0][k].Count())
-		b.Millis("one caller, in process, "+kind+", p50", p50(0), n, nil)
-		for d, library := range []string{1: "connect-go", 2: "net/http"} {
-			if d == 0 {
+		p50 := func(name string) time.Duration { return by[name].spent[k].At(0.5) }
+		n := int(ways[0].spent[k].Count())
+		say := func(name string, d time.Duration, bar *record.Bar) { b.Millis(name, d, n, bar) }
+		plain := p50(doorNames[0])
+		say("one caller, in process, "+kind+", p50", plain, nil)
+		for _, door := range []struct{ name, library string }{{"gRPC", "connect-go"}, {"REST", "net/http"}, {"Connect", ""}} {
+			say("one caller, "+door.name+", "+kind+", p50", p50(door.name), nil)
+			if seen := w.seen.of(door.name + ", " + kind); seen != nil {
+				b.Millis("one caller, "+door.name+", "+kind+", server, p50", seen.At(0.5), int(seen.Count()), nil)
+			}
+			say("what "+door.name+" costs a "+kind, p50(door.name)-plain, record.AtMost(doorBar))
+			if door.library == "" {
 				continue
 			}
-			door, alone, echo := p50(d), p50(d+2), p50(d+4)
-			b.Millis("one caller, "+doorNames[d]+", "+kind+", p50", door, n, nil)
-			if seen := w.seen.of(doorNames[d] + ", " + kind); seen != nil {
-				b.Millis("one caller, "+doorNames[d]+", "+kind+", server, p50", seen.At(0.5), int(seen.Count()), nil)
-			}
-			b.Millis("one caller, "+library+" alone, "+kind+", p50", alone, n, nil)
-			b.Millis("one caller, "+library+" alone, echo of a "+kind+", p50", echo, n, nil)
-			b.Millis("what "+doorNames[d]+" costs a "+kind, door-p50(0), n, record.AtMost(doorBar))
-			b.Millis("of it, what "+library+" alone costs", alone-p50(0), n, nil)
-			b.Millis("of it, the door's own, "+doorNames[d]+", "+kind, door-alone, n, record.AtMost(ownBar))
+			alone := p50(door.library + " alone")
+			say("one caller, "+door.library+" alone, "+kind+", p50", alone, nil)
+			say("of it, what "+door.library+" alone costs", alone-plain, nil)
+			say("of it, the door's own, "+door.name+", "+kind, p50(door.name)-alone, record.AtMost(ownBar))
+			say("one caller, "+door.library+" alone, echo of a "+kind+", p50", p50(door.library+" echo"), nil)
 		}
 	}
 }
