@@ -151,9 +151,14 @@ func putPassages(x *ann.Passages, slot uint32, p *store.Passages, dimension int)
 	x.Put(slot, spans, p.Vectors)
 }
 
-// readPassages reads the passages of all live slots in one sweep.
+// passagesStep is how many passages are read before room for as many more is looked for.
+const passagesStep = 1024
+
+// readPassages reads the passages of all live slots in one sweep. How many there are
+// is not known before, so it asks for room as it goes.
 func (t *tower) readPassages(ctx context.Context, v *store.View) error {
 	var failed error
+	left := 0
 	err := v.AllPassages(t.space.id, func(o memory.Ordinal, version uint32, b []byte) bool {
 		slot, ok := t.facets.Live(o)
 		own := ok && int(slot) < len(t.at) && t.at[slot] == version
@@ -165,11 +170,17 @@ func (t *tower) readPassages(ctx context.Context, v *store.View) error {
 		if failed = err; err != nil {
 			return false
 		}
-		if own {
-			t.indexPassages(slot, p)
-		} else {
-			putPassages(t.next.passages, slot, p, t.next.Dimension)
+		into, dimension := t.passages, t.st.Settings.Vector.Dimension
+		if !own {
+			into, dimension = t.next.passages, t.next.Dimension
 		}
+		if left -= len(p.Spans); left < 0 {
+			left = passagesStep
+			if failed = t.roomForPassages(into, dimension); failed != nil {
+				return false
+			}
+		}
+		putPassages(into, slot, p, dimension)
 		return ctx.Err() == nil
 	})
 	t.noteVectors()
@@ -180,6 +191,13 @@ func (t *tower) readPassages(ctx context.Context, v *store.View) error {
 		err = ctx.Err() // a part of them is none
 	}
 	return err
+}
+
+// roomForPassages refuses when passagesStep more would pass the budget.
+func (t *tower) roomForPassages(x *ann.Passages, dimension int) error {
+	t.noteVectors()
+	n, _ := x.Len()
+	return t.space.db.roomForVectors(vectorBytes(n+passagesStep, dimension, false) - vectorBytes(n, dimension, false))
 }
 
 // Passage is the part of a long text that a cue was like, in bytes of the text.

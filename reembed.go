@@ -123,16 +123,38 @@ func (t *tower) generation() uint32 {
 	return t.st.Generation
 }
 
-// planLinks plans links of the index, else of that of the model to come. The caller
-// holds mu for reading.
-func (t *tower) planLinks() (*ann.Graph, *ann.Plan) {
-	if t.vectors != nil {
-		if p := t.vectors.Plan(); p != nil {
-			return t.vectors, p
-		}
+// own are the indexes of the model in force. The caller holds mu.
+func (t *tower) own() []*ann.Graph {
+	if t.vectors == nil {
+		return nil
 	}
+	return []*ann.Graph{t.vectors, t.passages.Links()}
+}
+
+// linked are all indexes whose links are made, its own first. The caller holds mu.
+func (t *tower) linked() []*ann.Graph {
+	all := t.own()
 	if t.next != nil {
-		return t.next.vectors, t.next.vectors.Plan()
+		all = append(all, t.next.vectors, t.next.passages.Links())
+	}
+	return all
+}
+
+// unlinked is how many vectors of indexes wait for links. The caller holds mu.
+func unlinked(all []*ann.Graph) (n int) {
+	for _, g := range all {
+		n += g.Tail()
+	}
+	return n
+}
+
+// planLinks plans links of the first index that wants some. The caller holds mu for
+// reading.
+func (t *tower) planLinks() (*ann.Graph, *ann.Plan) {
+	for _, g := range t.linked() {
+		if p := g.Plan(); p != nil {
+			return g, p
+		}
 	}
 	return nil, nil
 }

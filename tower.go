@@ -471,7 +471,7 @@ func (ts *towers) haveWork(t *tower) {
 	if t.assoc != nil && len(t.assoc.fresh)+len(t.assoc.near) > 0 && !t.assoc.resting {
 		wake(ts.fresh)
 	}
-	if t.vectors != nil && t.vectors.Tail() > 0 || t.next != nil && t.next.vectors.Tail() > 0 {
+	if unlinked(t.linked()) > 0 {
 		wake(ts.unlinked)
 	}
 }
@@ -480,8 +480,8 @@ func (ts *towers) haveWork(t *tower) {
 func (t *tower) hasWork() bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return t.lacking.slots.Any() || t.vectors != nil && t.vectors.Tail() > 0 || t.assoc != nil && len(t.assoc.fresh)+len(t.assoc.near) > 0 ||
-		t.next != nil && (t.next.lacking.slots.Any() || t.next.vectors.Tail() > 0)
+	return t.lacking.slots.Any() || unlinked(t.linked()) > 0 || t.assoc != nil && len(t.assoc.fresh)+len(t.assoc.near) > 0 ||
+		t.next != nil && t.next.lacking.slots.Any()
 }
 
 // use holds a tower that is open and whole for a part of the work beside calls; false
@@ -723,7 +723,7 @@ func (ts *towers) indexes(s *Space) []IndexInfo {
 		infos[i].LSN, infos[i].Tail = t.applied, tail
 		infos[i].Bytes, infos[i].Items = t.indexSize(infos[i].Name)
 		if infos[i].Name == "vector" {
-			infos[i].Tail += int(t.lacking.slots.Count()) + t.vectors.Tail()
+			infos[i].Tail += int(t.lacking.slots.Count()) + unlinked(t.own())
 		}
 	}
 	return infos

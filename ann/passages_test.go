@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -18,7 +19,7 @@ import (
 func TestPassages(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		vectors := rapid.SliceOfN(rapid.SliceOfN(rapid.Float32Range(-2, 2), 2, 2), 1, 5)
-		p := NewPassages(2, memory.MetricDot)
+		p := newPassages(newGraph(2, memory.MetricDot, 8))
 		plain := map[uint32][][]float32{}
 		t.Repeat(map[string]func(*rapid.T){
 			"put": func(t *rapid.T) {
@@ -35,6 +36,7 @@ func TestPassages(t *testing.T) {
 				p.Delete(slot)
 				delete(plain, slot)
 			},
+			"link": func(*rapid.T) { _ = p.Links().Settle(context.Background(), 1) }, // without an end it has no error
 			"search": func(t *rapid.T) {
 				q, allow := []float32{rapid.Float32Range(-2, 2).Draw(t, "x"), 1}, bitset.New(0)
 				for _, slot := range rapid.SliceOf(rapid.UintRange(0, 25)).Draw(t, "allow") {
@@ -43,11 +45,11 @@ func TestPassages(t *testing.T) {
 				if rapid.Bool().Draw(t, "all") {
 					allow = nil
 				}
-				got, _, err := p.Search(context.Background(), q, 100, allow, Options{})
+				got, err := p.Find(context.Background(), q, 100, allow, Options{Exact: rapid.Bool().Draw(t, "exact")})
 				if err != nil {
 					t.Fatal(err)
 				}
-				compareHits(t, got, wanted(plain, q, allow))
+				compareHits(t, got.Hits, wanted(plain, q, allow))
 			},
 			"": func(t *rapid.T) {
 				n := 0
@@ -114,5 +116,96 @@ func TestPassagesOf(t *testing.T) {
 	}
 	if n, slots := (*Passages)(nil).Len(); n != 0 || slots != 0 {
 		t.Error("nil is not empty")
+	}
+}
+
+// manyPassages are of n slots, three of each, in a graph with all its links.
+func manyPassages(tb testing.TB, n, dim int) (*Passages, func() []float32) {
+	r := rand.New(rand.NewPCG(3, 4))
+	draw := func() []float32 {
+		v := make([]float32, dim)
+		for i := range v {
+			v[i] = float32(r.NormFloat64())
+		}
+		return v
+	}
+	topics := make([][]float32, 50)
+	for i := range topics {
+		topics[i] = draw()
+	}
+	near := func() []float32 {
+		v := draw()
+		for i, x := range topics[r.IntN(len(topics))] {
+			v[i] += x
+		}
+		return v
+	}
+	p := NewPassages(dim, memory.MetricCosine)
+	for slot := range n {
+		p.Put(uint32(slot), []Span{{0, 1}, {1, 2}, {2, 3}}, [][]float32{near(), near(), near()})
+	}
+	if err := p.Links().Settle(context.Background(), 2); err != nil {
+		tb.Fatal(err)
+	}
+	return p, near
+}
+
+// TestManyPassages: where not all are compared, nearly all of the nearest are found, under
+// a filter as well, and what is found has its true score and its best span.
+func TestManyPassages(t *testing.T) {
+	const n, k = 2_000, 3
+	ctx := context.Background()
+	p, draw := manyPassages(t, n, 48)
+	half := bitset.New(n)
+	for slot := uint(0); slot < n; slot += 2 {
+		half.Set(slot)
+	}
+	full := bitset.New(n).FlipRange(0, n)
+	for name, allow := range map[string]*bitset.BitSet{"no filter": nil, "all": full, "half": half} {
+		found, all, compared := 0, 0, 0
+		for range 40 {
+			q := draw()
+			got, err := p.Find(ctx, q, k, allow, Options{Walk: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := p.Find(ctx, q, k, allow, Options{Exact: true})
+			if err != nil || !want.Exact || got.Exact {
+				t.Fatal(err, want.Exact, got.Exact)
+			}
+			compared += got.Compared
+			for i, h := range got.Hits {
+				of := p.Of(q, h.Slot)
+				best := slices.MaxFunc(of, func(a, b PassageHit) int { return cmp.Compare(a.Score, b.Score) })
+				if h != best || allow != nil && !allow.Test(uint(h.Slot)) || i > 0 && got.Hits[i-1].Score < h.Score {
+					t.Fatalf("%s: got %v of %v", name, h, of)
+				}
+				if slices.Contains(want.Hits, h) {
+					found++
+				}
+			}
+			all += len(want.Hits)
+		}
+		if found < all*98/100 {
+			t.Errorf("%s: found %d of %d", name, found, all)
+		}
+		if most := 40 * 3 * n / 2; name != "half" && compared > most {
+			t.Errorf("%s: compared %d, more than the half of all", name, compared)
+		}
+	}
+}
+
+func BenchmarkPassages(b *testing.B) {
+	const n = 33_334
+	p, draw := manyPassages(b, n, 384)
+	full := bitset.New(n).FlipRange(0, n)
+	for name, o := range map[string]Options{"links": {}, "exact": {Exact: true}} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := p.Find(context.Background(), draw(), 200, full, o); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

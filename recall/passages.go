@@ -21,10 +21,10 @@ func (r *run) byPassage(ctx context.Context) {
 	if !r.hasPassages() || len(r.Cue.Vector) == 0 || r.Cue.Stages.NoVector || r.err != nil || r.answer.Partial {
 		return
 	}
-	found, compared, err := r.Passages.Search(ctx, r.Cue.Vector, r.candidates(), r.allow, ann.Options{})
-	r.answer.Compared += compared
+	found, err := r.Passages.Find(ctx, r.Cue.Vector, r.candidates(), r.allow, searchOf(r.Cue.Exact, r.candidates()))
+	r.answer.Compared += found.Compared
+	r.answer.Exact = r.answer.Exact && found.Exact
 	if err != nil {
-		r.answer.Exact = false
 		if r.answer.Partial = errors.Is(err, ctx.Err()); !r.answer.Partial {
 			r.err = err
 		}
@@ -34,7 +34,7 @@ func (r *run) byPassage(ctx context.Context) {
 	for i, h := range r.near {
 		at[h.Slot] = i
 	}
-	for _, h := range found {
+	for _, h := range found.Hits {
 		if i, ok := at[h.Slot]; ok {
 			r.near[i].Score = max(r.near[i].Score, h.Score)
 		} else {
