@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/engramdb/engram/ann"
+	"github.com/engramdb/engram/embed"
 	"github.com/engramdb/engram/facet"
 	"github.com/engramdb/engram/memory"
 	"github.com/engramdb/engram/recall"
@@ -103,6 +104,9 @@ func (t *tower) indexes() recall.Indexes {
 		Analyzer: t.analyzer, Thesaurus: t.space.db.thesaurus(t.analyzer)}
 	if t.vectors != nil { // or the interface would not be nil
 		ix.Vectors = t.vectors
+	}
+	if t.model != nil {
+		ix.Fusion = embed.FusionOf(t.model.Model)
 	}
 	if t.assoc != nil {
 		ix.Links, ix.Known = t.assoc.links, known{t, 0}

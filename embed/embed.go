@@ -98,6 +98,30 @@ type QuickModel interface {
 	EmbedOne(text string) ([]float32, error)
 }
 
+// Fusion says how the nearness of a model's vectors is joined with a score of words. The zero value is the caller's
+// way for models that say nothing.
+type Fusion struct {
+	// Vector is the weight of nearness, in standard deviations, for 1 of words.
+	Vector float64
+	// Space says that the deviations are those over all that may be found, and not over the best candidates: so a model
+	// that tells everything a little apart and nothing clearly says less than words that few texts hold.
+	Space bool
+}
+
+// FusedModel is a model that says how it is joined with words.
+type FusedModel interface {
+	Model
+	Fusion() Fusion
+}
+
+// FusionOf is what a model says; zero for one that says nothing.
+func FusionOf(m Model) Fusion {
+	if f, ok := m.(FusedModel); ok {
+		return f.Fusion()
+	}
+	return Fusion{}
+}
+
 // Errors that a caller acts on.
 var (
 	// ErrEmpty says that a text has nothing to embed. It comes inside a *TextError. Keep such a text without a vector.

@@ -14,7 +14,8 @@
 // z-scores over the same candidates (the union of both legs' best), where every
 // candidate has both scores, not only the leg that found it: a memory that the
 // other leg ranks low is known to be low, not unknown. The score is the weighted
-// sum. Reciprocal ranks throw away how much better the first is than the second
+// sum. A model may say that its z-scores are to be over the whole space (standard.go).
+// Reciprocal ranks throw away how much better the first is than the second
 // and were worse than text alone on conversations.
 //
 // # Recognition
@@ -51,6 +52,7 @@ type Indexes struct {
 	Words    *text.Index
 	Vectors  Vectors
 	Metric   memory.Metric // of Vectors
+	Fusion   embed.Fusion  // what their model says of them
 	Passages *ann.Passages // of long texts; nil: there are none
 	Analyzer *text.Analyzer
 	// Thesaurus widens the words of cues; nil: they stand for themselves alone.
@@ -77,7 +79,7 @@ type Question struct {
 	Among bool      // scores are to be compared with those of other spaces
 	Limit int       // most results wanted; for a budget, more than Cue.Limit
 
-	Weights Weights // of the legs; the zero value means those of the mode
+	Weights Weights // of the legs; the zero value means what the model says, else those of the mode
 }
 
 // Ranked is one memory that came back, best first.
@@ -122,9 +124,15 @@ type StageTime struct {
 }
 
 // Weights of the legs when both speak.
-type Weights struct{ Text, Vector float64 }
+type Weights struct {
+	Text, Vector float64
+	// Space says that z-scores are over all memories that the filter lets through, by a
+	// sample of them, and not over the candidates.
+	Space bool
+}
 
-// The weights are one pair for every model and every kind of data. They were chosen on
+// The weights are those of every model that says nothing else (embed.Fusion), and of
+// every kind of data. They were chosen on
 // LoCoMo's conversations 1-3, with widened words and the built-in transformer: alone,
 // likeness finds most evidence in the first ten with 1.5 for a vector's 1 of words; as
 // the start of association, most in the first ten and in 2,000 tokens with 0.75, for
@@ -143,12 +151,7 @@ const candidatesLeast = 200
 // that ends makes the answer partial.
 func Run(ctx context.Context, ix Indexes, q Question) (Answer, error) {
 	r := run{Indexes: ix, Question: q}
-	if r.Weights == (Weights{}) {
-		r.Weights = SimilarWeights
-		if r.associates() {
-			r.Weights = AssociativeWeights
-		}
-	}
+	r.Weights = r.weights()
 	r.stage("filter", func() { r.filter(); r.byThen() })
 	switch {
 	case r.Cue.Mode == memory.ModeRecent || !r.Cue.HasLikeness():
@@ -330,8 +333,10 @@ func (r *run) legs() []likely {
 // candidate without a vector has the lowest vector score of the others.
 func (r *run) both() []likely {
 	slots, place := r.union()
-	words := standardise(r.wordScores(slots))
-	near := standardise(r.nearScores(slots, place))
+	rest, each := r.sample(slots)
+	all := append(slots[:len(slots):len(slots)], rest...)
+	words := standardise(r.wordScores(all), len(slots), each)
+	near := standardise(r.nearScores(all, place), len(slots), each)
 	found := make([]likely, len(slots))
 	for i, slot := range slots {
 		t, v := r.Weights.Text*words[i], r.Weights.Vector*near[i]
@@ -406,37 +411,6 @@ func finite(x float64) float64 {
 // say more than anything else, and the one memory that holds a rare word of the cue
 // would lose to a hundred that are vaguely like it.
 const lowestZ = -2
-
-// standardise turns scores into z-scores in place; NaN is the lowest score.
-func standardise(xs []float64) []float64 {
-	lowest := math.Inf(1)
-	for _, x := range xs {
-		if x < lowest {
-			lowest = x
-		}
-	}
-	sum := 0.0
-	for i, x := range xs {
-		if math.IsNaN(x) {
-			x = lowest
-		}
-		xs[i] = finite(x)
-		sum += xs[i]
-	}
-	mean := sum / float64(len(xs))
-	square := 0.0
-	for _, x := range xs {
-		square += (x - mean) * (x - mean)
-	}
-	deviation := math.Sqrt(square / float64(len(xs)))
-	for i, x := range xs {
-		xs[i] = 0
-		if deviation > 0 {
-			xs[i] = max((x-mean)/deviation, lowestZ)
-		}
-	}
-	return xs
-}
 
 // addNamed gives a memory that the cue names a place above all others, whose
 // best score is top: it was asked for by name.

@@ -154,6 +154,12 @@ func load(f *tensors.File, a About) (*words, error) {
 // Info is the provenance of the table's vectors.
 func (t *Table) Info() embed.Info { return t.info }
 
+// Fusion is how the table is joined with words where likeness alone is asked for. It tells texts apart by the words that
+// a search for words knows, too, and tells everything a little apart: beside a cue whose words are rare it has less to
+// say. Hence z-scores over the whole space. The weight is the least that finds as much as the best one on LoCoMo's
+// conversations 1-3, as far as these can tell (docs/decisions/0006-models.md).
+func (t *Table) Fusion() embed.Fusion { return embed.Fusion{Vector: 0.7, Space: true} }
+
 // Warm loads the table, which otherwise the first use does: about 10 ms.
 func (t *Table) Warm() error {
 	_, err := t.load()

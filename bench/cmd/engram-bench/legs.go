@@ -21,6 +21,7 @@ type shelf struct {
 	facets  *facet.Index
 	vectors map[string]*ann.Flat // by model
 	ids     []memory.ID          // by slot
+	fusion  map[string]embed.Fusion
 	cues    map[string]map[string][]float32
 	at      memory.LSN
 }
@@ -28,7 +29,7 @@ type shelf struct {
 // fill puts memories on a shelf: words as the engine takes them apart, vectors as it
 // asks for them.
 func fill(ctx context.Context, es []memory.Episode, a *text.Analyzer, models map[string]embed.Model) (*shelf, error) {
-	s := &shelf{words: text.NewIndex(text.Params{Analysis: a.Version()}), facets: facet.New(), vectors: map[string]*ann.Flat{}, cues: map[string]map[string][]float32{}}
+	s := &shelf{words: text.NewIndex(text.Params{Analysis: a.Version()}), facets: facet.New(), vectors: map[string]*ann.Flat{}, fusion: map[string]embed.Fusion{}, cues: map[string]map[string][]float32{}}
 	whole := make([]string, len(es))
 	for i, e := range es {
 		slot := s.facets.Next()
@@ -43,7 +44,7 @@ func fill(ctx context.Context, es []memory.Episode, a *text.Analyzer, models map
 	}
 	for name, m := range models {
 		s.vectors[name] = ann.NewFlat(m.Info().Dimension, memory.MetricCosine)
-		s.cues[name] = map[string][]float32{}
+		s.cues[name], s.fusion[name] = map[string][]float32{}, embed.FusionOf(m)
 		vs, err := embedMany(ctx, m, whole)
 		if err != nil {
 			return nil, err
@@ -94,5 +95,5 @@ func (s *shelf) cue(ctx context.Context, name string, m embed.Model, words strin
 
 // indexes are what recall.Run works on.
 func (s *shelf) indexes(a *text.Analyzer, th embed.Thesaurus, model string) pipeline.Indexes {
-	return pipeline.Indexes{Facets: s.facets, Words: s.words, Vectors: s.vectors[model], Analyzer: a, Thesaurus: th}
+	return pipeline.Indexes{Facets: s.facets, Words: s.words, Vectors: s.vectors[model], Analyzer: a, Thesaurus: th, Fusion: s.fusion[model]}
 }
