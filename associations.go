@@ -255,6 +255,7 @@ func (t *tower) findMissing() {
 	}
 	if t.model != nil {
 		t.lacking = t.withoutVector(t.at)
+		t.lacking.uncut = t.beginUncut()
 	}
 	if t.next != nil {
 		t.next.lacking = t.withoutVector(t.next.at)

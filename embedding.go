@@ -63,6 +63,7 @@ type lacking struct {
 	queue   []uint32      // to be taken, in order
 	slots   bitset.BitSet // in the queue or under way
 	step    int           // how many to take next; 0: embedStep
+	uncut   *uncut        // long texts that are still looked for; nil: none are
 	resting bool          // the model failed a moment ago
 	news    chan struct{} // closed when something has changed; nil: nobody waits
 }
@@ -291,7 +292,7 @@ func (db *DB) embedPart(ctx context.Context, t *tower, b backlog, before *puttin
 	slots := b.take()
 	t.mu.Unlock()
 	if len(slots) == 0 {
-		return false
+		return db.findUncut(ctx, t, b, before)
 	}
 	put, err := t.embedSlots(ctx, b, slots)
 	if err == nil && before.start(db, t, func() { db.settle(ctx, t, b, slots, put()) }) {
@@ -328,11 +329,12 @@ type wanting struct {
 	node    *store.Node
 	text    string
 	episode *memory.Episode
+	uncut   bool // it has a vector, and lacks passages
 }
 
 // embedSlots makes the vectors of slots; put commits them.
 func (t *tower) embedSlots(ctx context.Context, b backlog, slots []uint32) (put func() error, err error) {
-	texts, err := t.textsOf(slots, b.generation)
+	texts, err := t.textsOf(slots, b)
 	if err != nil || len(texts) == 0 {
 		return func() error { return nil }, err
 	}
@@ -362,7 +364,10 @@ func (t *tower) putVectors(ctx context.Context, b backlog, texts []wanting, vect
 			if err != nil {
 				return err
 			}
-			if vectors[i] == nil || n == nil || n.Version != x.node.Version || n.In(b.generation).Vector != 0 {
+			if vectors[i] == nil || n == nil || n.Version != x.node.Version {
+				continue
+			}
+			if own := n.In(b.generation); own.Vector != 0 && !(x.uncut && len(own.Passages) == 0 && passages[i] != nil) {
 				continue
 			}
 			made := store.MadeVector{Vector: vectors[i], Passages: passages[i], Model: model}
@@ -383,7 +388,7 @@ func (t *tower) awaited(b backlog) bool {
 }
 
 // textsOf reads what is to be embedded.
-func (t *tower) textsOf(slots []uint32, generation uint32) ([]wanting, error) {
+func (t *tower) textsOf(slots []uint32, b backlog) ([]wanting, error) {
 	t.mu.RLock()
 	var ordinals []memory.Ordinal
 	for _, slot := range slots {
@@ -404,7 +409,12 @@ func (t *tower) textsOf(slots []uint32, generation uint32) ([]wanting, error) {
 		if err != nil {
 			return nil, err
 		}
-		if n == nil || n.In(generation).Vector != 0 {
+		if n == nil {
+			continue
+		}
+		own := n.In(b.generation)
+		has := own.Vector != 0
+		if has && !uncutBy(b.model, own) {
 			continue
 		}
 		head, found, err := v.Head(t.space.id, o, n.Version)
@@ -419,8 +429,8 @@ func (t *tower) textsOf(slots []uint32, generation uint32) ([]wanting, error) {
 			return nil, damaged(t.space, n, err)
 		}
 		over := e.ExpiresAt != nil && !e.ExpiresAt.After(now) // nobody will ask for it, and it is not to be shown to others
-		if embeddable(&e) && !over {
-			texts = append(texts, wanting{n, embedded(&e), &e})
+		if embeddable(&e) && !over && (!has || passageSpans(b.model.Model, &e) != nil) {
+			texts = append(texts, wanting{n, embedded(&e), &e, has})
 		}
 	}
 	return texts, nil

@@ -316,7 +316,7 @@ func (b *backlog) lane() string {
 	return ""
 }
 
-func (b *backlog) works() bool { return len(b.queue) > 0 && !b.resting }
+func (b *backlog) works() bool { return (len(b.queue) > 0 || b.uncut != nil) && !b.resting }
 
 // Reembedding says how far a space is on its way to another model.
 type Reembedding struct {
