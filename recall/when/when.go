@@ -50,6 +50,7 @@ func (in interval) fits() bool {
 type parser struct {
 	words []word
 	now   time.Time
+	deep  int // times beside others that are being read
 }
 
 // at is the word at i in small letters; "" beyond the end.
@@ -260,42 +261,6 @@ func (p *parser) ago(i int, _ bool) (in interval, next int, ok bool) {
 		return in, i, false
 	}
 	return p.around(u, n, vague), j + 2, true
-}
-
-// beside reads "the week before 3 May", "two days after 5 March" as seen from there.
-func (p *parser) beside(i int, _ bool) (in interval, next int, ok bool) {
-	start := p.past(i, "the")
-	n, vague, j, counted := p.count(start)
-	if !counted {
-		n, j = 1, start
-	}
-	u, isUnit := units[p.at(j)]
-	d, isDay := weekdays[p.at(j)]
-	after := p.at(j+1) == "after"
-	if !isUnit && (!isDay || counted) || !after && p.at(j+1) != "before" || u.clock > 0 {
-		return in, i, false
-	}
-	there, next, ok := p.date(j+2, true)
-	if !ok {
-		return in, i, false
-	}
-	seen := parser{now: there.from}
-	switch {
-	case isDay && after:
-		return seen.weekdayAt(d, 1), next, true
-	case isDay:
-		return seen.weekdayAt(d, -1), next, true
-	case p.at(j) == "weekend" && !after && !counted:
-		sunday := seen.weekdayAt(time.Sunday, -1)
-		return interval{sunday.from.AddDate(0, 0, -1), sunday.to}, next, true
-	case counted && n > 1 && after:
-		return seen.around(u, -n, vague), next, true
-	case counted && n > 1:
-		return seen.around(u, n, vague), next, true
-	case after:
-		return interval{there.to, there.to.AddDate(u.years, u.months, u.days)}, next, true
-	}
-	return interval{there.from.AddDate(-u.years, -u.months, -u.days), there.from}, next, true
 }
 
 // around is what lies n units back, half a unit to either side and what is vague.
