@@ -66,8 +66,12 @@ func (s *Settings) Normalize(knownLanguage func(string) error) error {
 	if v.Dimension != 0 && (v.Dimension < MinDimension || v.Dimension > MaxDimension) {
 		return Invalid("dimension_out_of_range", "settings.vector.dimension", "settings.vector.dimension is %d; it lies between %d and %d", v.Dimension, MinDimension, MaxDimension)
 	}
-	if v.Dimension == 0 && (v.Metric != "" && v.Metric != MetricCosine || v.Model != "") {
-		return Invalid("dimension_missing", "settings.vector.dimension", "settings.vector.dimension is missing; a metric or model says nothing without it")
+	if v.Dimension == 0 && v.Model != "" { // one that the database has would have said its dimension
+		return Invalid("dimension_missing", "settings.vector.dimension", "there is no model %q here, and settings.vector.dimension is missing", v.Model).
+			Hinted("engram model list shows the models; for vectors that you bring, say their dimension too")
+	}
+	if v.Dimension == 0 && v.Metric != "" && v.Metric != MetricCosine {
+		return Invalid("dimension_missing", "settings.vector.dimension", "settings.vector.dimension is missing; a metric says nothing without it")
 	}
 	if v.Metric == "" {
 		v.Metric = MetricCosine

@@ -370,7 +370,7 @@ func (s *Server) rest(w http.ResponseWriter, r *http.Request, c *Call) {
 
 func noRoute(w http.ResponseWriter, r *http.Request, allowed []string) error {
 	if len(allowed) == 0 {
-		return memory.NotFound(codePathUnknown, "there is nothing at %.128q", r.URL.Path).Hinted("see /openapi.json for what there is")
+		return memory.NotFound(codePathUnknown, "there is nothing at %.128q", r.URL.Path).Hinted("see /docs for what there is")
 	}
 	list := strings.Join(allowed, ", ")
 	w.Header().Set("Allow", list)

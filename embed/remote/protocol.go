@@ -25,6 +25,9 @@ type protocol struct {
 	reply func(body []byte, want int) ([][]float64, error)
 }
 
+// protocolWords are the names of the protocols.
+var protocolWords = []string{string(Cohere), string(Ollama), string(OpenAI)}
+
 var protocols = map[Protocol]*protocol{
 	OpenAI: {
 		path: "/embeddings",

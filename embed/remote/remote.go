@@ -105,7 +105,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.Address = strings.TrimSuffix(o.Address, "/")
 	o.Protocol = or(o.Protocol, OpenAI)
 	if protocols[o.Protocol] == nil {
-		return o, fmt.Errorf("unknown protocol %q", o.Protocol)
+		return o, fmt.Errorf("protocol is %.32q; it can be %s", o.Protocol, strings.Join(protocolWords, ", "))
 	}
 	o.BatchTexts, o.BatchBytes, o.Tries, o.Failures = or(o.BatchTexts, 64), or(o.BatchBytes, 256<<10), or(o.Tries, 4), or(o.Failures, 5)
 	o.Timeout, o.Pause, o.Rest = or(o.Timeout, 30*time.Second), or(o.Pause, 250*time.Millisecond), or(o.Rest, 15*time.Second)
