@@ -661,7 +661,11 @@ func (t *tower) proposals(part []fresh) (all []asked, err error) {
 		return nil, err
 	}
 	defer v.Close()
+	aside := t.space.db.aside()
 	for _, f := range part {
+		if !t.linksAwaited() {
+			aside.step()
+		}
 		n, err := v.Node(t.space.id, f.node)
 		if err != nil {
 			return nil, err

@@ -294,7 +294,11 @@ func (db *DB) embedPart(ctx context.Context, t *tower, b backlog, before *puttin
 	if len(slots) == 0 {
 		return db.findUncut(ctx, t, b, before)
 	}
-	put, err := t.embedSlots(ctx, b, slots)
+	making := ctx
+	if !t.awaited(b) {
+		making = embed.Aside(ctx, db.aside().step)
+	}
+	put, err := t.embedSlots(making, b, slots)
 	if err == nil && before.start(db, t, func() { db.settle(ctx, t, b, slots, put()) }) {
 		return true
 	}

@@ -19,6 +19,7 @@ type DB struct {
 	run    runner
 	jobs   jobs
 	models models
+	calls  calls
 	keys   keyring // API keys; follows space 0 like spaces
 	// widening of the words of cues; nil: they are not widened.
 	widening *widening

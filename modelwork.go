@@ -55,6 +55,9 @@ func (w *modelWork) failed(now time.Time, err error) {
 // of nothing, is no failure of the model.
 func (db *DB) ask(ctx context.Context, m *openModel, words []string, cues bool) ([][]float32, error) {
 	embedThem := m.Embed
+	if cues && !m.beside() {
+		defer db.calls.enter()()
+	}
 	if cues {
 		embedThem = func(ctx context.Context, words []string) ([][]float32, error) { return embed.Cues(ctx, m.Model, words) }
 	}

@@ -91,6 +91,7 @@ func (s *Space) recall(ctx context.Context, c memory.Cue, among bool) (Recollect
 	began := time.Now() // stage times are told, never decided on
 	wordsAlone := s.cueVector(ctx, &c)
 	embedding := recall.StageTime{Stage: "embed", Took: time.Since(began)}
+	defer s.db.calls.enter()()
 	at, then, err := s.stateAsked(c.AsOf)
 	if err != nil {
 		return Recollection{}, err

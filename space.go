@@ -202,6 +202,7 @@ const maxKeyBytes = 256
 // and filled from what was kept when the key is replayed. args is what the key
 // vouches for when the options do not say.
 func (s *Space) commit(ctx context.Context, op string, o WriteOptions, answer any, args [][]byte, decide func(*store.Tx) error) (store.Committed, error) {
+	defer s.db.calls.enter()()
 	w := &store.Write{Space: s.id}
 	if len(o.IdempotencyKey) > maxKeyBytes {
 		return store.Committed{}, memory.Invalid("idempotency_key_invalid", "idempotency_key", "the idempotency key has %d bytes; it has at most %d", len(o.IdempotencyKey), maxKeyBytes)

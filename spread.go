@@ -152,6 +152,7 @@ func (s *Space) spread(ctx context.Context, q SpreadQuery) (Spreading, error) {
 	}
 	var err error
 	x.stage("embed", func() { s.cueVector(ctx, &x.cue) })
+	defer s.db.calls.enter()()
 	if x.tower, err = s.current(ctx); err != nil {
 		return Spreading{}, err
 	}

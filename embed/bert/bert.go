@@ -210,6 +210,9 @@ func (m *Model) each(ctx context.Context, packs []pack, do func(*workspace, pack
 	work := func(n int) {
 		w := m.spaces.Get().(*workspace)
 		defer m.spaces.Put(w)
+		if w.aside = nil; n == 0 { // it is for one goroutine
+			w.aside = embed.AsideOf(ctx)
+		}
 		for i := n; i < len(packs) && errs[n] == nil; i += threads {
 			if errs[n] = ctx.Err(); errs[n] == nil {
 				errs[n] = do(w, packs[i])

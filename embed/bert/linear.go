@@ -11,6 +11,7 @@ type linearInt8 struct {
 func (l *linearInt8) mul(w *workspace, dst, x []float32, rows int, after func([]float32)) {
 	in, out := l.packed.Depth(), l.packed.Rows()
 	for from := 0; from < rows; from += block {
+		w.piece()
 		count := min(block, rows-from)
 		quants, bytes, sums := w.quants[:count], w.bytes[:count*in], w.sums[:count*out]
 		done := dst[from*out : (from+count)*out]

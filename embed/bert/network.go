@@ -50,6 +50,13 @@ type workspace struct {
 	sums   []int32   // a block of rows of products
 	quants [block]vector.RowQuant
 	pooled []float64
+	aside  func() // called between pieces of work; nil: nothing is
+}
+
+func (w *workspace) piece() {
+	if w.aside != nil {
+		w.aside()
+	}
 }
 
 func newWorkspace(c Config) *workspace {
@@ -121,6 +128,7 @@ func (n *network) attend(w *workspace, l *layer, k pack) {
 		}
 		from = end
 	}
+	w.piece()
 	l.out.mul(w, w.qkv[:len(w.x)], w.y, rows, nil)
 	n.addNormalized(w.x, w.qkv[:len(w.x)], l.attention)
 }

@@ -1,0 +1,110 @@
+package engram
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	_ "github.com/engramdb/engram/embed/minilm"
+	"github.com/engramdb/engram/memory"
+)
+
+// TestAside: who works beside calls waits while one is being worked on, never for longer
+// than three times what it has worked, nor than the bound at once.
+func TestAside(t *testing.T) {
+	var c calls
+	now := time.Unix(1_800_000_000, 0)
+	slept := time.Duration(0)
+	ends := func() {}
+	a := &aside{calls: &c, now: func() time.Time { return now }, since: now}
+	a.sleep = func(d time.Duration) { now = now.Add(d); slept += d; ends() }
+	for _, x := range []struct {
+		name    string
+		worked  time.Duration
+		calls   int
+		endsAt  time.Duration // when the calls end; 0: they do not
+		standby time.Duration
+	}{
+		{"no call", time.Millisecond, 0, 0, 0},
+		{"a call that goes on", time.Millisecond, 1, 0, asideTimes * time.Millisecond},
+		{"a call that ends", time.Millisecond, 1, asideNap, asideNap},
+		{"much work", time.Second, 2, 0, asideMost},
+		{"none since", 0, 1, 0, 0},
+	} {
+		a.may, a.since = 0, now
+		now = now.Add(x.worked)
+		slept = 0
+		var leave []func()
+		for range x.calls {
+			leave = append(leave, c.enter())
+		}
+		ended := false
+		end := func() {
+			for _, f := range leave {
+				f()
+			}
+			ended = true
+		}
+		ends = func() {
+			if x.endsAt > 0 && slept >= x.endsAt && !ended {
+				end()
+			}
+		}
+		a.step()
+		if slept < x.standby || slept >= x.standby+asideNap {
+			t.Errorf("%s: it stood aside for %v, want %v", x.name, slept, x.standby)
+		}
+		if !ended {
+			end()
+		}
+		if c.n.Load() != 0 {
+			t.Fatalf("%s: %d calls are left", x.name, c.n.Load())
+		}
+	}
+}
+
+// TestAsideEnds: vectors and links are made also where calls never end.
+func TestAsideEnds(t *testing.T) {
+	ctx := context.Background()
+	db, err := Open(ctx, t.TempDir(), Options{DefaultModel: "minilm", AutoLinks: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	defer db.calls.enter()()
+	if _, _, err := db.CreateSpace(ctx, "s", memory.Settings{}); err != nil {
+		t.Fatal(err)
+	}
+	s, err := db.Space("s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last Written
+	for _, text := range []string{"The bridge was closed in May.", "It opens again next week."} {
+		if last, err = s.Remember(ctx, memory.Episode{Text: text, Stream: "talk"}, WriteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.waitPending(ctx, &last, false); len(last.Pending) > 0 {
+		t.Error("its vector was not made")
+	}
+	for {
+		info, err := s.Info(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Counts.Links > 0 {
+			break
+		}
+		if err := s.WaitFor(ctx, info.LSN+1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := db.calls.n.Load(); n != 1 {
+		t.Errorf("%d calls are counted, want the one that goes on", n)
+	}
+}
