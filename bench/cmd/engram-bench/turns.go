@@ -27,7 +27,7 @@ const (
 	turnWorkers = 8
 	// turnsBeyond is how many operations compare does beyond what it was asked for, at most:
 	// those that warm up, the rest of a turn, and what chance adds.
-	turnsBeyond = 1500
+	turnsBeyond = 1200
 )
 
 // paced is what one arm took, a list for each turn.
@@ -39,7 +39,7 @@ type paced struct {
 // compare lets two arms take turns under the same arrivals. n is how many operations
 // each does at least, beside those that warm up.
 func (b *bench) compare(ctx context.Context, n int, arms [2]arm) (took [2]paced, err error) {
-	const warm = 2 // turns
+	const warm = 1 // turns
 	turns, i := warm+(n+turnRate-1)*int(time.Second)/int(turnRate*turnLength), 0
 	for turn := range turns {
 		plan, err := load.NewPlan(load.Recipe{Seed: b.seed + uint64(turn), Kinds: []load.Kind{{Name: "op", Weight: 1}}, Arrival: load.Poisson, Rate: turnRate, Length: turnLength})
