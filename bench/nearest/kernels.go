@@ -196,7 +196,7 @@ func startLibraries(ctx context.Context, rivals *Rivals, r *KernelReport, say fu
 	}
 	var all []*rival
 	for _, name := range KernelLibraries {
-		if why := with.install(ctx, name, say); why != "" {
+		if why := with.env.Install(ctx, name); why != "" {
 			r.Missing[name] = why
 			continue
 		}

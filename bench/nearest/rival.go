@@ -5,7 +5,6 @@ import (
 	"context"
 	_ "embed" // for the rivals' worker
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/engramdb/engram/bench/python"
 	"github.com/engramdb/engram/memory"
 )
 
@@ -39,6 +39,7 @@ type Rivals struct {
 
 	Left map[string]string // by set: who was left out, and why
 
+	env             *python.Env
 	scratch, script string
 	chosen          []string
 }
@@ -53,28 +54,22 @@ func InstallRivals(ctx context.Context, cache, scratch string, chosen []string, 
 			return nil, fmt.Errorf("there is no rival %q", name)
 		}
 	}
-	venv, err := filepath.Abs(filepath.Join(cache, "venv"))
+	env, err := python.Open(ctx, cache, say)
 	if err != nil {
 		return nil, err
 	}
-	r.Python = filepath.Join(venv, "bin", "python")
-	if _, err := os.Stat(r.Python); errors.Is(err, os.ErrNotExist) {
-		say("making a virtual environment for the rivals")
-		if out, err := exec.CommandContext(ctx, "python3", "-m", "venv", venv).CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("python3 -m venv: %w: %s", err, out)
-		}
-	}
+	r.env, r.Python = env, env.Python
 	if err := os.WriteFile(r.script, []byte(worker), 0o644); err != nil {
 		return nil, err
 	}
-	if why := r.install(ctx, "numpy", say); why != "" {
+	if why := env.Install(ctx, "numpy"); why != "" {
 		return nil, fmt.Errorf("the rivals need numpy: %s", why)
 	}
 	for _, k := range kinds {
 		if _, tried := r.Missing[k.pip]; tried || !r.wants(k.name) {
 			continue
 		}
-		if why := r.install(ctx, k.pip, say); why != "" {
+		if why := env.Install(ctx, k.pip); why != "" {
 			r.Missing[k.pip] = why
 		}
 	}
@@ -83,22 +78,6 @@ func InstallRivals(ctx context.Context, cache, scratch string, chosen []string, 
 
 func (r *Rivals) wants(name string) bool {
 	return len(r.chosen) == 0 || slices.Contains(r.chosen, name)
-}
-
-// install says why a package could not be installed; "" when it is there.
-func (r *Rivals) install(ctx context.Context, pip string, say func(string, ...any)) string {
-	look := "import importlib.metadata as m, sys; m.version(sys.argv[1])"
-	if exec.CommandContext(ctx, r.Python, "-c", look, pip).Run() == nil {
-		return ""
-	}
-	say("installing %s", pip)
-	// A wheel where there is one; hnswlib has none and is compiled, which wants a C++ compiler.
-	out, err := exec.CommandContext(ctx, r.Python, "-m", "pip", "install", "-q", "--prefer-binary", pip).CombinedOutput()
-	if err == nil {
-		return ""
-	}
-	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-	return fmt.Sprintf("%v: %s", err, lines[len(lines)-1])
 }
 
 // qdrantMost is up to how many vectors the slowest builder takes part.

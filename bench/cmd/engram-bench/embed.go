@@ -17,6 +17,7 @@ import (
 
 	"github.com/engramdb/engram"
 	"github.com/engramdb/engram/bench/load"
+	"github.com/engramdb/engram/bench/onnx"
 	sets "github.com/engramdb/engram/bench/quality"
 	"github.com/engramdb/engram/bench/record"
 	"github.com/engramdb/engram/embed"
@@ -139,12 +140,15 @@ func timeOf(ctx context.Context, m embed.Model, texts func() []string, rounds in
 }
 
 // onnx compares the transformer with onnxruntime's int8 of the same weights, on the
-// same texts in turns, both on one core and each with its tokens. ENGRAM_ONNX is the
-// command that runs it: bench/onnx says how it is made.
+// same texts in turns, both on one core and each with its tokens. What it needs is
+// installed at the first time (bench/onnx); where that cannot be, a note says so.
 func (e *embedBench) onnx(ctx context.Context) error {
-	command := strings.Fields(os.Getenv("ENGRAM_ONNX"))
-	if len(command) == 0 {
-		e.Note("onnxruntime was not compared: ENGRAM_ONNX is not set; see bench/onnx.")
+	command, why, err := onnx.Command(ctx, e.nearest.cache, e.scratch, step)
+	if err != nil {
+		return err
+	}
+	if why != "" {
+		e.Note("onnxruntime was not compared: it could not be installed (%s).", why)
 		return nil
 	}
 	ours, err := warmMiniLM()

@@ -130,8 +130,11 @@ func parse(name string, args []string) (*bench, error) {
 	f.StringVar(&b.results, "results", "bench/results", "folder of the results")
 	f.StringVar(&b.profile, "profile", "", "file for a CPU profile of the run")
 	f.StringVar(&b.only, "only", "", "parts to do, with commas between them; all when empty (results are not saved)")
-	if name == "nearest" {
+	switch name {
+	case "nearest":
 		b.nearest.register(f)
+	case "embed":
+		f.StringVar(&b.nearest.cache, "cache", defaultCache(), "folder that is kept: the virtual environment of onnxruntime, and its graph")
 	}
 	if err := f.Parse(args); err != nil {
 		return nil, err
