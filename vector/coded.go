@@ -82,8 +82,8 @@ func (r *CodedRows) key(q *CodedQuery, row uint32, dot int32) float32 {
 }
 
 // Fetch asks for the memory of v that will be read soon, and does not wait for it.
-func Fetch[T uint32 | float32](v []T) {
+func Fetch[T uint32 | float32 | ~uint64](v []T) {
 	if len(v) > 0 {
-		fetch((*uint32)(unsafe.Pointer(&v[0])), 4*len(v))
+		fetch((*uint32)(unsafe.Pointer(&v[0])), int(unsafe.Sizeof(v[0]))*len(v))
 	}
 }
