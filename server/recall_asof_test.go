@@ -33,6 +33,9 @@ func TestRecallAsOf(t *testing.T) {
 	if a = do(t, s, "POST", "/v1/spaces/other/recall", fmt.Sprintf(`{"text": "impeller", "as_of": {"lsn": %q}}`, lsn)); !saysAt(a, "results.0.memory.id", "x") || strings.Contains(a.body, "cast") {
 		t.Errorf("%s", a.body)
 	}
+	if a = do(t, s, "POST", space+"/recall", `{"text": "impeller", "include": ["prompt"]}`); !strings.Contains(a.body, `{\"id\":\"b\"`) {
+		t.Errorf("%s", a.body)
+	}
 	session, err := dialMCP(t, listen(t, s), "", "")
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -35,7 +36,16 @@ func (s *Service) Recall(ctx context.Context, r *engramv1.RecallRequest) (*engra
 		return nil, err
 	}
 	c.recalled(&a)
-	return recollectionPB(&a, cue.Explain), nil
+	return answerPB(&a, r.GetCue(), cue.Explain), nil
+}
+
+// answerPB is the answer of a recall, with a prompt when the cue asks for one.
+func answerPB(a *engram.Recollection, r *engramv1.Cue, explain bool) *engramv1.RecallResponse {
+	out := recollectionPB(a, explain)
+	if slices.Contains(r.GetInclude(), "prompt") {
+		out.Prompt = a.Prompt()
+	}
+	return out
 }
 
 // recallAcross recalls from the spaces that a cue names. authorize has seen to it that the
@@ -56,7 +66,7 @@ func (s *Service) recallAcross(ctx context.Context, r *engramv1.Cue) (*engramv1.
 		return nil, err
 	}
 	c.recalled(&a)
-	return recollectionPB(&a, cue.Explain), nil
+	return answerPB(&a, r, cue.Explain), nil
 }
 
 // cue reads a cue, and gives the request the time that it says.
@@ -130,7 +140,7 @@ func cueOf(r *engramv1.Cue) (memory.Cue, error) {
 	if b := r.Budget; b != nil {
 		c.Budget = &memory.Budget{Tokens: int(b.Tokens), Tokenizer: b.Tokenizer}
 	}
-	has, err := words("include", r.Include, "vector", "links")
+	has, err := words("include", r.Include, "vector", "links", "prompt")
 	if err != nil {
 		return c, err
 	}

@@ -28,7 +28,7 @@ type recallFlags struct {
 	receipt, replay          string
 	like, include, without   []string
 	limit, budget            int32
-	exact, explain           bool
+	exact, explain, prompt   bool
 	asOf, asOfValid          string
 	timeout                  time.Duration
 }
@@ -66,7 +66,13 @@ Times: ` + timeHelp + `.`,
 		if err := f.keep(a); err != nil {
 			return err
 		}
-		return s.answer(a, func() error { return printRecall(s, a) })
+		return s.answer(a, func() error {
+			if f.prompt {
+				_, err := fmt.Fprint(s.out, a.GetPrompt())
+				return err
+			}
+			return printRecall(s, a)
+		})
 	})
 	f.add(c)
 	return c
@@ -87,6 +93,7 @@ func (f *recallFlags) add(c *cobra.Command) {
 	fs.StringVar(&f.asOf, "as-of", "", "answer from the state of then: a time of storage, or a plain number, which is an LSN")
 	fs.StringVar(&f.asOfValid, "as-of-valid", "", "answer from the world of then: without what happened later, along the links that held")
 	fs.StringSliceVar(&f.include, "include", nil, "what else to bring: vector, links")
+	fs.BoolVar(&f.prompt, "prompt", false, "print the memories as a text for the prompt of a language model")
 	fs.StringVar(&f.receipt, "receipt", "", "write a receipt to this file, from which --replay shows the same results again")
 	fs.StringVar(&f.replay, "replay", "", "show the results again whose receipt is in this file")
 	_ = c.MarkFlagFilename("receipt")
@@ -117,6 +124,9 @@ func (f *recallFlags) cue(c *cobra.Command, s *session, args []string) (*engramv
 	}
 	if cue.Now, err = stamp("now", f.now); err != nil {
 		return nil, err
+	}
+	if f.prompt {
+		cue.Include = append(cue.Include, "prompt")
 	}
 	if cue.AsOf, err = f.then(); err != nil {
 		return nil, err

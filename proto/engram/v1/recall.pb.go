@@ -78,7 +78,7 @@ type Cue struct {
 	Exact *bool `protobuf:"varint,22,opt,name=exact,proto3,oneof" json:"exact,omitempty"`
 	// false, true, or "replay".
 	Explain *structpb.Value `protobuf:"bytes,23,opt,name=explain,proto3" json:"explain,omitempty"`
-	// vector, links.
+	// vector, links, prompt.
 	Include []string `protobuf:"bytes,24,rep,name=include,proto3" json:"include,omitempty"`
 	// Stages of recall, each on unless set to false: text, vector, links, widening,
 	// time, context.
@@ -719,6 +719,9 @@ type RecallResponse struct {
 	// With as_of: what is not just as it was then. vector: memories of then have no vector
 	// of the space's model of today, and were found by their words.
 	Approximate []string `protobuf:"bytes,16,rep,name=approximate,proto3" json:"approximate,omitempty"`
+	// With include prompt: the results as a text for the prompt of a language model, a line
+	// that says what follows and a line of JSON for each memory.
+	Prompt string `protobuf:"bytes,17,opt,name=prompt,proto3" json:"prompt,omitempty"`
 	// The state that was read of each space, when there were several.
 	Lsns map[string]uint64 `protobuf:"bytes,12,rep,name=lsns,proto3" json:"lsns,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	// The spaces that gave no answer in time; partial is true then.
@@ -846,6 +849,13 @@ func (x *RecallResponse) GetApproximate() []string {
 		return x.Approximate
 	}
 	return nil
+}
+
+func (x *RecallResponse) GetPrompt() string {
+	if x != nil {
+		return x.Prompt
+	}
+	return ""
 }
 
 func (x *RecallResponse) GetLsns() map[string]uint64 {
@@ -2742,7 +2752,7 @@ const file_engram_v1_recall_proto_rawDesc = "" +
 	"\vRecognition\x12\x1a\n" +
 	"\bfamiliar\x18\x01 \x01(\bR\bfamiliar\x12 \n" +
 	"\vfamiliarity\x18\x02 \x01(\x01R\vfamiliarity\x12\x1c\n" +
-	"\tthreshold\x18\x03 \x01(\x01R\tthreshold\"\xc0\x05\n" +
+	"\tthreshold\x18\x03 \x01(\x01R\tthreshold\"\xd8\x05\n" +
 	"\x0eRecallResponse\x121\n" +
 	"\aresults\x18\x01 \x03(\v2\x17.engram.v1.RecallResultR\aresults\x12\x1b\n" +
 	"\trecall_id\x18\x02 \x01(\tR\brecallId\x12\x10\n" +
@@ -2757,7 +2767,8 @@ const file_engram_v1_recall_proto_rawDesc = "" +
 	"\x05times\x18\n" +
 	" \x03(\v2\x13.engram.v1.TimeReadR\x05times\x128\n" +
 	"\vrecognition\x18\v \x01(\v2\x16.engram.v1.RecognitionR\vrecognition\x12 \n" +
-	"\vapproximate\x18\x10 \x03(\tR\vapproximate\x127\n" +
+	"\vapproximate\x18\x10 \x03(\tR\vapproximate\x12\x16\n" +
+	"\x06prompt\x18\x11 \x01(\tR\x06prompt\x127\n" +
 	"\x04lsns\x18\f \x03(\v2#.engram.v1.RecallResponse.LsnsEntryR\x04lsns\x12\x18\n" +
 	"\amissing\x18\r \x03(\tR\amissing\x1aR\n" +
 	"\tTookEntry\x12\x10\n" +
