@@ -32,8 +32,12 @@ const (
 
 var kernelBytes = map[string]int{inCache: 256 << 10, inMemory: 128 << 20}
 
-// Kernel is what comparing one query with a row takes, the median of some rounds of
-// the best of many calls.
+// pieceBytes is how much one call reads: others who are at work disturb few of many short
+// calls. Before a piece of what lies in memory is read again, all others are.
+const pieceBytes = 1 << 20
+
+// Kernel is what comparing one query with a row takes: the median of some rounds of
+// the lower quartile of many calls.
 type Kernel struct {
 	Name     string
 	Where    string
@@ -68,42 +72,42 @@ type KernelReport struct {
 	Missing  map[string]string
 }
 
-// oneKernel makes rows and gives a call that compares them all.
+// oneKernel makes rows and gives a call that compares those of a piece.
 type oneKernel struct {
 	name  string
 	bytes func(dim int) int
-	make  func(r *rand.Rand, dim, n int) func()
+	make  func(r *rand.Rand, dim, n int) func(from, to int)
 	other bool // libraries have it too
 }
 
 var allKernels = []oneKernel{
-	{"dot float32", func(dim int) int { return 4 * dim }, func(r *rand.Rand, dim, n int) func() {
+	{"dot float32", func(dim int) int { return 4 * dim }, func(r *rand.Rand, dim, n int) func(from, to int) {
 		q, rows, out := normals(r, dim), normals(r, dim*n), make([]float32, n)
-		return func() { vector.Dots(q, rows, dim, out) }
+		return func(from, to int) { vector.Dots(q, rows[from*dim:to*dim], dim, out[from:to]) }
 	}, true},
-	{"l2 float32", func(dim int) int { return 4 * dim }, func(r *rand.Rand, dim, n int) func() {
+	{"l2 float32", func(dim int) int { return 4 * dim }, func(r *rand.Rand, dim, n int) func(from, to int) {
 		q, rows, out := normals(r, dim), normals(r, dim*n), make([]float32, n)
-		return func() { vector.SquaredL2s(q, rows, dim, out) }
+		return func(from, to int) { vector.SquaredL2s(q, rows[from*dim:to*dim], dim, out[from:to]) }
 	}, true},
-	{"dot int8", func(dim int) int { return dim }, func(r *rand.Rand, dim, n int) func() {
+	{"dot int8", func(dim int) int { return dim }, func(r *rand.Rand, dim, n int) func(from, to int) {
 		q, rows, out := view[int8](codes(r, dim)), view[int8](codes(r, dim*n)), make([]int32, n)
-		return func() { vector.DotsInt8(q, rows, dim, out) }
+		return func(from, to int) { vector.DotsInt8(q, rows[from*dim:to*dim], dim, out[from:to]) }
 	}, true},
-	{"l2 int8", func(dim int) int { return dim }, func(r *rand.Rand, dim, n int) func() {
+	{"l2 int8", func(dim int) int { return dim }, func(r *rand.Rand, dim, n int) func(from, to int) {
 		q, rows, out := view[int8](codes(r, dim)), view[int8](codes(r, dim*n)), make([]int32, n)
-		return func() { vector.SquaredL2sInt8(q, rows, dim, out) }
+		return func(from, to int) { vector.SquaredL2sInt8(q, rows[from*dim:to*dim], dim, out[from:to]) }
 	}, true},
-	{"estimate, 4 bits", func(dim int) int { return dim/2 + 8 }, func(r *rand.Rand, dim, n int) func() {
+	{"estimate, 4 bits", func(dim int) int { return dim/2 + 8 }, func(r *rand.Rand, dim, n int) func(from, to int) {
 		var q vector.FourQuery
 		q.Set(normals(r, dim))
 		rows, factors, out := codes(r, dim/2*n), make([]vector.FourFactors, n), make([]float32, n)
-		return func() { q.Estimates(rows, factors, out) }
+		return func(from, to int) { q.Estimates(rows[from*dim/2:to*dim/2], factors[from:to], out[from:to]) }
 	}, false},
-	{"estimate, 1 bit", func(dim int) int { return dim/8 + 16 }, func(r *rand.Rand, dim, n int) func() {
+	{"estimate, 1 bit", func(dim int) int { return dim/8 + 16 }, func(r *rand.Rand, dim, n int) func(from, to int) {
 		var q vector.BitQuery
 		q.Set(normals(r, dim))
 		rows, factors, out := view[uint64](codes(r, dim/8*n)), make([]vector.BitFactors, n), make([]float32, n)
-		return func() { q.Estimates(rows, factors, out) }
+		return func(from, to int) { q.Estimates(rows[from*dim/64:to*dim/64], factors[from:to], out[from:to]) }
 	}, false},
 }
 
@@ -140,14 +144,29 @@ func bestOf(least time.Duration, f func()) float64 {
 	return best
 }
 
-// reading reads so many bytes, as quickly as the library's search for a byte can.
-func reading(n int) func() {
-	b := make([]byte, n)
-	for i := 0; i < n; i += 4096 {
+// eachRow goes over n rows piece by piece, for a while and at least once, and gives the
+// lower quartile of what a row takes, in ns.
+func eachRow(least time.Duration, n, piece int, f func(from, to int)) float64 {
+	var took []float64
+	for began := time.Now(); time.Since(began) < least || len(took) == 0; {
+		for from := 0; from+piece <= n; from += piece {
+			at := time.Now()
+			f(from, from+piece)
+			took = append(took, float64(time.Since(at))/float64(piece))
+		}
+	}
+	slices.Sort(took)
+	return took[len(took)/4]
+}
+
+// reading reads rows of so many bytes, as quickly as the library's search for a byte can.
+func reading(n, each int) func(from, to int) {
+	b := make([]byte, n*each)
+	for i := 0; i < len(b); i += 4096 {
 		b[i] = 2 // pages of zeros may be one
 	}
-	return func() {
-		if bytes.IndexByte(b, 1) >= 0 {
+	return func(from, to int) {
+		if bytes.IndexByte(b[from*each:to*each], 1) >= 0 {
 			panic("nearest: there is no such byte")
 		}
 	}
@@ -217,16 +236,17 @@ func startLibraries(ctx context.Context, rivals *Rivals, r *KernelReport, say fu
 func (k *oneKernel) compare(libraries []*rival, dim int, where string, rounds int, least time.Duration) (Kernel, error) {
 	bytes := k.bytes(dim)
 	n := max(8, kernelBytes[where]/bytes)
-	ours, read := k.make(rand.New(rand.NewPCG(1, 2)), dim, n), reading(n*bytes)
+	piece := max(1, min(n, pieceBytes/bytes))
+	ours, read := k.make(rand.New(rand.NewPCG(1, 2)), dim, n), reading(n, bytes)
 	times := map[string][]float64{}
 	for range rounds {
-		times[""] = append(times[""], bestOf(least, ours))
-		times["reading"] = append(times["reading"], bestOf(least, read))
+		times[""] = append(times[""], eachRow(least, n, piece, ours))
+		times["reading"] = append(times["reading"], eachRow(least, n, piece, read))
 		for _, l := range libraries {
 			if !k.other {
 				continue
 			}
-			a, err := l.ask("kernel", map[string]any{"kernel": k.name, "dim": dim, "n": n, "least": least.Seconds()})
+			a, err := l.ask("kernel", map[string]any{"kernel": k.name, "dim": dim, "n": n, "piece": piece, "least": least.Seconds()})
 			if err != nil {
 				return Kernel{}, err
 			}
@@ -236,7 +256,7 @@ func (k *oneKernel) compare(libraries []*rival, dim int, where string, rounds in
 	one := Kernel{Name: k.name, Where: where, Dim: dim, RowBytes: bytes, Theirs: map[string]float64{}}
 	for name, t := range times {
 		slices.Sort(t)
-		each := t[len(t)/2] / float64(n)
+		each := t[len(t)/2]
 		switch name {
 		case "":
 			one.Ours = each
@@ -253,7 +273,7 @@ func (k *oneKernel) compare(libraries []*rival, dim int, where string, rounds in
 func (r *KernelReport) Markdown(machine string, date time.Time) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Distance kernels\n\n%s, %s\n\n", date.Format(time.RFC3339), machine)
-	fmt.Fprintf(&b, "- one thread, one query against many rows a call; the median of rounds, interleaved, of the quickest call; kernels: %s\n", vector.Level())
+	fmt.Fprintf(&b, "- one thread, one query against up to %d KB of rows a call; the median of rounds, interleaved, of the lower quartile of calls; kernels: %s\n", pieceBytes>>10, vector.Level())
 	fmt.Fprintf(&b, "- cache: %d KB of rows, memory: %d MB; reading is bytes.IndexByte over as many bytes\n", kernelBytes[inCache]>>10, kernelBytes[inMemory]>>20)
 	for _, name := range KernelLibraries {
 		if v := r.Versions[name]; v != "" {
