@@ -33,8 +33,9 @@ type Plan struct {
 	twins []uint32      // the row of which it is a twin, or noRow
 	links [][]uint32
 
-	// Rows whose links change.
+	// Rows whose links change, and in a sweep those that then get links back.
 	changes []change
+	backs   []change
 
 	// A part of a sweep: over rows [from, to), when so many were dead.
 	from, to, dead int

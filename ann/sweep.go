@@ -69,7 +69,56 @@ func (p *Plan) mend(workers int) bool {
 			c.links = s.mended(c.row)
 		}
 	})
-	return p.next == len(p.changes)
+	if p.next < len(p.changes) {
+		return false
+	}
+	p.collectBacks()
+	p.stage, p.next = p.linkBack, 0
+	return len(p.backs) == 0
+}
+
+// sweepBacks is to how many of a mended row's new links one back is made.
+const sweepBacks = 8
+
+// collectBacks lists the rows to which mended rows have new links: they get one back, as
+// when a row is linked. Else rows that lie apart, to which others seldom have links, would
+// lose one after the other of those that there are, and be found no more.
+func (p *Plan) collectBacks() {
+	at := map[uint32]int{}
+	for _, c := range p.changes {
+		had, backs := p.g.neighbours(c.row), 0
+		for _, to := range c.links {
+			if backs == sweepBacks {
+				break
+			}
+			if slices.Contains(had, to) {
+				continue
+			}
+			backs++
+			i, ok := at[to]
+			if !ok {
+				i = len(p.backs)
+				at[to] = i
+				p.backs = append(p.backs, change{row: to})
+			}
+			p.backs[i].added = append(p.backs[i].added, c.row)
+		}
+	}
+}
+
+// linkBack works out the links of rows that get links back. Those of a row that is
+// mended in this part are what it has then.
+func (p *Plan) linkBack(workers int) bool {
+	p.share(workers, stepChanges, len(p.backs), func(s *scratch, i int) {
+		c := &p.backs[i]
+		now, mended := slices.BinarySearchFunc(p.changes, c.row, func(c change, row uint32) int { return int(int64(c.row) - int64(row)) })
+		links := p.g.neighbours(c.row)
+		if mended && p.changes[now].links != nil {
+			links = p.changes[now].links
+		}
+		c.links = s.extended(c.row, links, c.added)
+	})
+	return p.next == len(p.backs)
 }
 
 // mended keeps the links to the living and fills up with what lay beyond the dead.
@@ -113,6 +162,7 @@ func (g *Graph) placeSweep(p *Plan) {
 			g.placeLinks(c.row, slices.Clone(g.neighbours(c.row)))
 		}
 	}
+	g.placeChanges(p.backs)
 	g.sweep.next = p.to
 	if p.to < g.count {
 		return

@@ -73,7 +73,8 @@
 //
 // EncodeFour keeps four bits a number of the rotated vector, and 8 bytes of factors
 // (the extension of RaBitQ), with a seventh of that deviation: half the bytes of
-// int8 for ten times its error, and an error that is known.
+// int8 for ten times its error, and an error that is known: the best 10 of MiniLM hold
+// 96.9 % of the 10 nearest, the best 20 all.
 //
 // # Numbers
 //
