@@ -301,7 +301,7 @@ func (e *embedBench) remember(ctx context.Context) (err error) {
 				_, err := s.Remember(ctx, memory.Episode{Text: texts[i]}, engram.WriteOptions{})
 				return err
 			},
-			settle: func(ctx context.Context) error { return waitForIndexes(ctx, s) },
+			settle: func(ctx context.Context) error { return waitForIndexes(ctx, s) }, db: db,
 		}
 	}
 	took, err := e.compare(ctx, n, arms)

@@ -204,7 +204,7 @@ func linkedWrites(ctx context.Context, b *bench) (err error) {
 				_, err := s.Remember(ctx, texts[i], engram.WriteOptions{})
 				return err
 			},
-			settle: func(ctx context.Context) error { return linksSettled(ctx, s) },
+			settle: func(ctx context.Context) error { return linksSettled(ctx, s) }, db: db,
 		}
 	}
 	took, err := b.compare(ctx, n, arms)

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/engramdb/engram"
 	"github.com/engramdb/engram/bench/load"
 	"github.com/engramdb/engram/bench/record"
 )
@@ -17,6 +18,7 @@ type arm struct {
 	name   string
 	do     func(ctx context.Context, i int) error // operation i; they are the same for both arms
 	settle func(ctx context.Context) error        // waits until nothing is left to do behind it
+	db     *engram.DB
 }
 
 // The load under which arms are compared: what comes from many callers who do not wait for
@@ -34,6 +36,8 @@ const (
 type paced struct {
 	due  [][]time.Duration // from when the operation was due
 	call [][]time.Duration // of the call alone, without what it waited for a processor before
+	// syncs of the disk in all turns, with those of what is done behind the operations.
+	syncs uint64
 }
 
 // compare lets two arms take turns under the same arrivals. n is how many operations
@@ -48,17 +52,26 @@ func (b *bench) compare(ctx context.Context, n int, arms [2]arm) (took [2]paced,
 		}
 		for k := range arms {
 			a := k ^ turn&1 // who is first changes
+			before := syncsOf(arms[a].db)
 			due, call, err := arms[a].turn(ctx, plan, i)
 			if err != nil {
 				return took, fmt.Errorf("%s: %w", arms[a].name, err)
 			}
 			if turn >= warm {
+				took[a].syncs += syncsOf(arms[a].db) - before
 				took[a].due, took[a].call = append(took[a].due, due), append(took[a].call, call)
 			}
 		}
 		i += len(plan.Ops)
 	}
 	return took, nil
+}
+
+func syncsOf(db *engram.DB) (n uint64) {
+	for _, count := range db.Stats().SyncCounts {
+		n += count
+	}
+	return n
 }
 
 // backToBack lets each arm have one writer that asks as soon as it has its answer: the two
@@ -124,6 +137,10 @@ func (b *bench) reportBackToBack(what string, arms [2]arm, took [2]paced) {
 // interval of what the turns, drawn again, would have given. The p99 from when
 // operations were due has the bar.
 func (b *bench) reportTurns(what string, arms [2]arm, took [2]paced, bar *record.Bar) {
+	for i := range arms {
+		n := len(slices.Concat(took[i].call...))
+		b.Add(record.Figure{Name: fmt.Sprintf("%s %s, syncs of the disk", what, arms[i].name), Value: float64(took[i].syncs) / float64(n), Unit: "a write", N: n}, nil)
+	}
 	for _, from := range []struct {
 		name string
 		of   func(paced) [][]time.Duration
