@@ -37,9 +37,9 @@ const embedTimeout = time.Minute
 const cueTimeout = 2 * time.Second
 
 // vectorWait is how long a batch waits for the vectors of its texts: a writer of
-// many is slowed to about the model's speed for that long, so that what it asks
-// next finds most of them.
-const vectorWait = 3 * time.Second
+// many is slowed to the model's speed, so that what it asks
+// next finds them, also where the cores are shared: 200 paragraphs take a second alone.
+const vectorWait = 10 * time.Second
 
 // provenance is what a node keeps of the model that made its vector.
 func provenance(i embed.Info) string {
