@@ -14,7 +14,7 @@ import (
 type rememberFlags struct {
 	id, title, stream, source, happened, expires  string
 	place, position, vector, conflict, durability string
-	key                                           string
+	key, wait                                     string
 	people, tags, metadata                        []string
 	salience                                      float64
 }
@@ -40,6 +40,9 @@ Times: ` + timeHelp + `.`,
 			return err
 		}
 		r := &engramv1.RememberRequest{Space: s.space, Memory: m, OnConflict: f.conflict, Durability: f.durability}
+		if f.wait != "" {
+			r.Wait = []string{f.wait}
+		}
 		w, err := s.Remember(keyed(ctx, f.key), r)
 		if err != nil {
 			return err
@@ -70,6 +73,7 @@ func (f *rememberFlags) add(c *cobra.Command) {
 	fs.StringVar(&f.vector, "vector", "", "JSON array of numbers, or @FILE with one")
 	oneOf(c, &f.conflict, "on-conflict", "error", "when the id stands with other content", "error", "keep", "replace")
 	oneOf(c, &f.durability, "durability", "", "when the write is acknowledged (default the space's)", "disk", "process")
+	oneOf(c, &f.wait, "wait", "", "what to wait for beside the disk: until a model has made the vector, so that the next recall finds it by meaning", "vector")
 	fs.StringVar(&f.key, "idempotency-key", "", "a repeat with the same key gives the first answer")
 }
 
