@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"connectrpc.com/connect"
@@ -107,7 +108,7 @@ func (c *Client) untold(wire *connect.Error, name string, a *attempt) *memory.Er
 	case a.status == http.StatusTooManyRequests:
 		e.Kind = memory.KindBusy // which Connect takes for unavailable
 	}
-	cut := errors.Is(wire, io.ErrUnexpectedEOF) // in the middle of its answer the server was gone
+	cut := broke(wire)
 	if cut {
 		e.Kind = memory.KindUnavailable
 	}
@@ -121,6 +122,12 @@ func (c *Client) untold(wire *connect.Error, name string, a *attempt) *memory.Er
 		return e
 	}
 	return e.Hinted("is there an Engram server at %s, and does it speak %s?", c.base, c.o.Protocol)
+}
+
+// broke says whether the connection ended in the middle of a call or its answer, which Connect
+// takes for a call that was given up when it ends while the call is being sent.
+func broke(err error) bool {
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
 }
 
 // host is the server as people say it.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 )
@@ -69,6 +70,8 @@ func unreachableHint(err error) string {
 		return "it speaks without TLS: its address begins with http://"
 	case strings.Contains(said, "certificate required"), strings.Contains(said, "tls: bad certificate"), strings.Contains(said, "tls: unknown certificate"):
 		return "it wants a certificate of yours: give --client-cert and --client-key"
+	case strings.Contains(said, "https://") && (errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || strings.Contains(said, "client conn could not be established")):
+		return "it ended the connection: if it wants a certificate of yours, give --client-cert and --client-key" // its reason was on the way
 	}
 	return hints["unreachable"]
 }
