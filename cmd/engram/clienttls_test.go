@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -48,7 +47,7 @@ func TestClientsOfTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.kill()
-	secure := regexp.MustCompile(`https://\S+`).FindString(p.stdout.String())
+	secure := "https://" + p.address
 	plain := strings.Replace(secure, "https", "http", 1)
 	mine := []string{"--server", secure, "--server-ca", "server.pem", "--client-cert", "me.pem", "--client-key", "me.key"}
 	for _, command := range [][]string{{"remember", "Low water at six"}, {"recall", "water"}, {"status"}, {"top", "--once"}, {"export", "--digest"}, {"space", "list"}} {

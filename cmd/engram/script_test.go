@@ -86,7 +86,7 @@ type process struct {
 
 type running struct{}
 
-var addressIn = regexp.MustCompile(`http://(\S+)`)
+var addressIn = regexp.MustCompile(`https?://(\S+)`)
 
 // start starts engram and returns when a line of its stdout matches ready. There
 // is no time limit of ours: go test has one.
