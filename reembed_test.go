@@ -260,9 +260,9 @@ func TestReembedResumes(t *testing.T) {
 		t.Fatalf("only %d crashes", len(crashes))
 	}
 	for _, fs := range crashes[:2] {
+		before := wide.called() // it goes on as soon as the database is open
 		db := openWith(t, fs, engram.Options{})
 		s := mainSpace(t, db)
-		before := wide.called()
 		eventually(t, "it goes on to its end", func() bool { return infoOf(t, s).Reembed == nil })
 		if v := infoOf(t, s).Settings.Vector; v.Model != wide.name {
 			t.Errorf("%+v", v)
