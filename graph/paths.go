@@ -200,31 +200,14 @@ func (x *explanation) stronger(a, b uint32) bool {
 
 func (x *explanation) push(f suffix) {
 	x.suffixes = append(x.suffixes, f)
-	h := append(x.heap, uint32(len(x.suffixes)-1))
-	for i := len(h) - 1; i > 0 && x.stronger(h[i], h[(i-1)/2]); i = (i - 1) / 2 {
-		h[i], h[(i-1)/2] = h[(i-1)/2], h[i]
-	}
-	x.heap = h
+	x.heap = append(x.heap, uint32(len(x.suffixes)-1))
+	siftUp(x.heap, x.stronger)
 }
 
 func (x *explanation) pop() uint32 {
 	h := x.heap
-	top, last := h[0], len(h)-1
-	h[0], h = h[last], h[:last]
-	for i := 0; ; {
-		down := 2*i + 1
-		if down >= len(h) {
-			break
-		}
-		if down+1 < len(h) && x.stronger(h[down+1], h[down]) {
-			down++
-		}
-		if !x.stronger(h[down], h[i]) {
-			break
-		}
-		h[i], h[down] = h[down], h[i]
-		i = down
-	}
-	x.heap = h
-	return top
+	best, last := h[0], len(h)-1
+	h[0], x.heap = h[last], h[:last]
+	siftDown(x.heap, x.stronger)
+	return best
 }
