@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"context"
 	"encoding/json"
 	"reflect"
 	"testing"
@@ -175,26 +174,4 @@ func failureOf(t *testing.T, r *sdk.CallToolResult) (e map[string]any) {
 		t.Fatalf("%v: %v", r.StructuredContent, err)
 	}
 	return e
-}
-
-// newServerOver is newServer over a database of one's own options.
-func newServerOver(t testing.TB, o engram.Options) *server.Server {
-	t.Helper()
-	db, err := engram.Open(context.Background(), "data", o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := server.New(db, server.Options{Hosts: []string{"example.com"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Shutdown(context.Background()); err != nil {
-			t.Error(err)
-		}
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
 }

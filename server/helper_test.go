@@ -19,7 +19,13 @@ import (
 // newServer makes a server over a database in memory.
 func newServer(t testing.TB, change ...func(*server.Options)) *server.Server {
 	t.Helper()
-	db, err := engram.Open(context.Background(), "data", engram.Options{FS: vfs.NewMem(), ReserveBytes: -1})
+	return newServerOver(t, engram.Options{FS: vfs.NewMem(), ReserveBytes: -1}, change...)
+}
+
+// newServerOver is newServer over a database of one's own options.
+func newServerOver(t testing.TB, own engram.Options, change ...func(*server.Options)) *server.Server {
+	t.Helper()
+	db, err := engram.Open(context.Background(), "data", own)
 	if err != nil {
 		t.Fatal(err)
 	}
