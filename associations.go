@@ -519,7 +519,7 @@ func (t *tower) linkPart(part []fresh) error {
 		if len(rest) > 0 {
 			upTo = some[len(some)-1].node.LSN
 		}
-		if err := t.place(some, upTo, behind); err != nil {
+		if err := t.commitLinks(some, upTo, behind); err != nil {
 			return err
 		}
 		if all = rest; len(all) == 0 {
@@ -543,8 +543,8 @@ func firstOf(all []asked, links int) (some, rest []asked) {
 	return all[:n], all[n:]
 }
 
-// place commits links, and how far the rules have been asked.
-func (t *tower) place(all []asked, upTo memory.LSN, atOnce bool) error {
+// commitLinks commits what was proposed, and how far the rules have been asked.
+func (t *tower) commitLinks(all []asked, upTo memory.LSN, atOnce bool) error {
 	s := t.space
 	_, err := s.db.shard.Commit(context.Background(), &store.Write{Space: s.id, Later: !atOnce && !t.linksAwaited(), Decide: func(tx *store.Tx) error {
 		if s.dropped.Load() {

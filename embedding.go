@@ -36,9 +36,9 @@ const embedTimeout = time.Minute
 // cueTimeout is how long a recall waits for the vector of its cue.
 const cueTimeout = 2 * time.Second
 
-// vectorWait is how long a batch waits for the vectors of its texts: a writer of
-// many is slowed to the model's speed, so that what it asks
-// next finds them, also where the cores are shared: 200 paragraphs take a second alone.
+// vectorWait is how long a batch waits for the vectors of its texts: a writer of many is
+// slowed to the model's speed, so that what it asks next finds them, also where the cores
+// are shared: 200 paragraphs take a second alone.
 const vectorWait = 10 * time.Second
 
 // provenance is what a node keeps of the model that made its vector.
