@@ -38,7 +38,12 @@ func Find(text string, now time.Time) (found []Span) {
 // interval is half open; a zero end is open.
 type interval struct{ from, to time.Time }
 
+// fits says whether it can be stored and says anything: one that is open to both sides is what
+// nothing was found for, such as last December in the first year.
 func (in interval) fits() bool {
+	if in.from.IsZero() && in.to.IsZero() {
+		return false
+	}
 	for _, t := range []time.Time{in.from, in.to} {
 		if !t.IsZero() && (t.UTC().Year() < 1 || t.UTC().Year() > 9999) {
 			return false
