@@ -47,7 +47,8 @@ type associations struct {
 	resting  bool                       // links could not be made a moment ago
 	done     chan struct{}              // closed when fresh becomes empty; nil: nobody waits
 	were     map[graph.Link]*store.Link // of a past: links that have changed since, by ends, type and tag
-	timed    map[memory.ID]timedLink    // that hold for a time only; nil: nobody has asked (recall_asof.go)
+	timed    map[memory.ID]timedLink    // that hold for a time only; nil: nobody has asked (timed.go)
+	timing   *timedReading              // somebody reads them just now
 	rules    atomic.Pointer[ruleSet]    // of the settings as they were last asked; needs no lock
 }
 
@@ -200,9 +201,7 @@ func (a *associations) end(o memory.Ordinal) {
 }
 
 func (a *associations) link(l *store.Link) {
-	if a.timed != nil {
-		noteTimed(a.timed, l)
-	}
+	a.noteTimed(timedChange{link: l})
 	if l.Version > 1 { // it may have had another type
 		for _, t := range a.links.Types() {
 			if t != l.Type {
@@ -215,7 +214,7 @@ func (a *associations) link(l *store.Link) {
 
 func (a *associations) unlink(ended []*store.Link) {
 	for _, l := range ended {
-		delete(a.timed, l.ID)
+		a.noteTimed(timedChange{l, true})
 		a.links.End(graph.Link{From: l.From, To: l.To, Type: l.Type, Tag: graph.TagOf(l.ID)})
 	}
 }

@@ -340,12 +340,6 @@ func (ps *pasts) stats(bound int) PastStats {
 	return PastStats{Kept: len(ps.all), Bound: bound, Built: ps.built, Seconds: ps.took.Seconds()}
 }
 
-// timedLink is a link that holds in the world for a time, and where it lies in the graph.
-type timedLink struct {
-	at    graph.Link
-	valid memory.Validity
-}
-
 // holdingCopy is the links that hold at a time, after a record.
 type holdingCopy struct {
 	sync.Mutex

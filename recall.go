@@ -172,7 +172,7 @@ func (s *Space) named(c *memory.Cue, at memory.LSN) ([]memory.Ordinal, error) {
 // recall runs the pipeline under the lock of the indexes.
 func (t *tower) recall(ctx context.Context, q recall.Question, named []memory.Ordinal, out *Recollection) (recall.Answer, []facet.Row, error) {
 	if !q.Cue.AsOf.Valid.IsZero() {
-		if err := t.knowTimed(); err != nil {
+		if err := t.knowTimed(ctx); err != nil {
 			return recall.Answer{}, nil, err
 		}
 	}

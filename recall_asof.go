@@ -84,43 +84,6 @@ func (t *tower) now() time.Time {
 	return t.space.db.Now()
 }
 
-// knowTimed learns which links hold for a time only, once somebody asks.
-func (t *tower) knowTimed() error {
-	t.mu.RLock()
-	known := t.assoc == nil || t.assoc.timed != nil
-	t.mu.RUnlock()
-	if known {
-		return nil
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.assoc.timed != nil {
-		return nil
-	}
-	v, err := t.space.db.shard.View()
-	if err != nil {
-		return err
-	}
-	defer v.Close()
-	timed := make(map[memory.ID]timedLink)
-	err = v.Links(t.space.id, func(l *store.Link) (bool, error) {
-		noteTimed(timed, l)
-		return true, nil
-	})
-	if err == nil {
-		t.assoc.timed = timed
-	}
-	return err
-}
-
-func noteTimed(timed map[memory.ID]timedLink, l *store.Link) {
-	if l.Valid == nil {
-		delete(timed, l.ID)
-		return
-	}
-	timed[l.ID] = timedLink{graph.Link{From: l.From, To: l.To, Type: l.Type, Tag: graph.TagOf(l.ID)}, *l.Valid}
-}
-
 // indexesAt are the indexes that a cue is answered from. The caller holds mu for reading.
 func (t *tower) indexesAt(c *memory.Cue) (ix recall.Indexes, err error) {
 	ix = t.indexes()
