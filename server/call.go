@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/engramdb/engram"
@@ -25,6 +26,7 @@ type Call struct {
 	MinLSN         memory.LSN // read at least this state
 	Caller         string     // of the API key; "" without keys
 	Door           string     // rest, connect, grpc, grpc-web or process
+	tool           *Call      // the request to /mcp that a tool's call came in; nil for others
 
 	// Of the answer.
 
@@ -40,6 +42,7 @@ type Call struct {
 
 	key   *engram.Key   // that the caller has shown; nil when none is needed
 	err   *memory.Error // what went wrong
+	tools atomic.Int64  // calls of tools that came in this one, to /mcp; they count in its place
 	began time.Time
 	// The stages, as times since began; worked is 0 when the call came to no work.
 	received, worked time.Duration
@@ -76,6 +79,9 @@ const (
 	doorGRPC    = "grpc"
 	doorGRPCWeb = "grpc-web"
 	doorProcess = "process"
+
+	// As metrics and logs have it alone: /mcp itself is REST, and what its tools do Connect.
+	doorMCP = "mcp"
 )
 
 // maxKey is the longest Idempotency-Key in bytes.

@@ -18,10 +18,14 @@ import (
 // /mcp is the Model Context Protocol over streamable HTTP, without state: each
 // request stands for itself, nothing is kept between two. A tool's call goes
 // through ServeHTTP again, as a call of Connect in the caller's name, so that
-// keys, limits and metrics are those of every door. Parameters of the address fix
+// keys, limits and metrics are those of every door; it is counted once, as one of "mcp". Parameters of the address fix
 // what its users may do: /mcp?space=notes&read_only=true.
 
 const mcpPath = "/mcp"
+
+// verbMCP is the verb of a request to it in which no tool is called, such as the list of
+// tools. Of one in which tools are, each tool's call is seen, under its own verb.
+const verbMCP = "mcp"
 
 // spaceHeader carries the space that the address fixes to the tool's call; one
 // that a client sends is dropped.
@@ -57,9 +61,16 @@ func newMCP(s *Server) func() (http.Handler, error) {
 	})
 }
 
+// seenDoor is the door as metrics, logs and traces have it.
+func (c *Call) seenDoor() string {
+	if c.tool != nil || c.Verb == verbMCP {
+		return doorMCP
+	}
+	return c.Door
+}
+
 // serveMCP answers a request of the protocol.
 func (s *Server) serveMCP(w http.ResponseWriter, r *http.Request, c *Call) {
-	c.Verb = "mcp"
 	given, err := transferQuery(r.URL, "space", "read_only")
 	if t := r.Header.Get("Content-Encoding"); t != "" && t != "identity" && err == nil {
 		err = encodingUnknown(t, "Content-Encoding", "no compression here")
@@ -95,7 +106,7 @@ func withHeaders(ctx context.Context, h http.Header) (context.Context, error) {
 func inTheNameOf(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, q connect.AnyRequest) (connect.AnyResponse, error) {
 		h, _ := ctx.Value(headersKey{}).(http.Header)
-		for _, name := range []string{"Authorization", "Request-Id"} {
+		for _, name := range []string{"Authorization", "Request-Id", "Traceparent", "Tracestate"} {
 			if v := h.Get(name); v != "" {
 				q.Header().Set(name, v)
 			}

@@ -53,7 +53,8 @@ func TestMetricsOfEveryVerb(t *testing.T) {
 			has(`engram_stage_seconds_count\{stage="%s",verb="%s"\}`, stage, verb)
 		}
 	}
-	for _, verb := range []string{"export", "import", "mcp", "upload_model"} {
+	has(`engram_requests_total\{door="mcp",outcome="[a-z_]+",verb="mcp"\}`)
+	for _, verb := range []string{"export", "import", "upload_model"} {
 		has(`engram_requests_total\{door="rest",outcome="[a-z_]+",verb="%s"\}`, verb)
 	}
 }

@@ -97,6 +97,9 @@ func limitsOf(o Options) prometheus.Collector {
 // observe counts and logs a request that has been answered.
 func (s *Server) observe(rec *recorder) {
 	c := rec.call
+	if c.tools.Load() > 0 && c.err == nil {
+		return // each of them has been observed
+	}
 	if memory.SpaceName(c.Space).Check() != nil {
 		c.Space = "" // it names none, and could have anything in it
 	}
@@ -108,15 +111,15 @@ func (s *Server) observe(rec *recorder) {
 	if c.err != nil {
 		outcome = string(c.err.Kind)
 	}
-	m := s.metrics
-	m.requests.WithLabelValues(verb, c.Door, outcome).Inc()
+	m, door := s.metrics, c.seenDoor()
+	m.requests.WithLabelValues(verb, door, outcome).Inc()
 	if !isStream(verb) {
-		m.seconds.WithLabelValues(verb, c.Door).Observe(took.Seconds())
+		m.seconds.WithLabelValues(verb, door).Observe(took.Seconds())
 	}
 	if c.body.read > 0 {
-		m.bytesIn.WithLabelValues(verb, c.Door).Add(float64(c.body.read))
+		m.bytesIn.WithLabelValues(verb, door).Add(float64(c.body.read))
 	}
-	m.bytesOut.WithLabelValues(verb, c.Door).Add(float64(rec.bytes))
+	m.bytesOut.WithLabelValues(verb, door).Add(float64(rec.bytes))
 	if c.Space != "" && (c.err == nil || c.LSN != 0) { // not for names that somebody made up
 		m.perSpace.WithLabelValues(m.spaceLabel(c.Space), outcome).Inc()
 	}
@@ -147,7 +150,7 @@ func (s *Server) log(rec *recorder, verb, outcome string, took time.Duration, st
 		return
 	}
 	message := "request"
-	attrs := []slog.Attr{slog.String("request_id", c.RequestID), slog.String("verb", verb), slog.String("door", c.Door),
+	attrs := []slog.Attr{slog.String("request_id", c.RequestID), slog.String("verb", verb), slog.String("door", c.seenDoor()),
 		slog.String("outcome", outcome), slog.Int("status", rec.status), slog.Duration("took", took), slog.Int64("bytes_out", rec.bytes)}
 	if c.Space != "" {
 		attrs = append(attrs, slog.String("space", c.Space))

@@ -272,6 +272,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c, wrong := newCall(r, doorOf(r), time.Now())
+	if r.URL.Path == mcpPath {
+		c.Verb = verbMCP
+	} else if c.tool, _ = r.Context().Value(callKey{}).(*Call); c.tool != nil { // no request from outside has one
+		c.tool.tools.Add(1)
+	}
 	s.joinTrace(r, c)
 	rec := &recorder{ResponseWriter: w, call: c}
 	ctx, cancel := context.WithCancelCause(context.WithValue(r.Context(), callKey{}, c))

@@ -28,7 +28,7 @@ func (s *Server) trace(rec *recorder, verb, outcome string, took time.Duration, 
 	}
 	t := &telemetry.Call{Trace: c.trace, Parent: c.parent, Name: verb, Began: c.began, Took: took, Attrs: make([]telemetry.Attr, 0, 7)}
 	add := func(name string, value any) { t.Attrs = append(t.Attrs, telemetry.Attr{Name: name, Value: value}) }
-	add("engram.door", c.Door)
+	add("engram.door", c.seenDoor())
 	add("engram.outcome", outcome)
 	add("engram.request_id", c.RequestID)
 	add("http.response.status_code", int64(rec.status))
