@@ -33,11 +33,11 @@ type Counts struct {
 
 // IndexInfo says how far an index has followed the journal.
 type IndexInfo struct {
-	Name  string     // facets, text, vector
+	Name  string     // facets, text, vector; links, where the rules make them
 	LSN   memory.LSN // 0 when the space is closed: it follows when it is opened
 	Tail  int        // changes that are acknowledged and not in the index yet
 	Bytes int64      // in memory
-	Items int        // memories in it
+	Items int        // memories in it; links in links
 }
 
 func knownLanguage(code string) error {

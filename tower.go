@@ -712,6 +712,9 @@ func (ts *towers) indexes(s *Space) []IndexInfo {
 	if s.Settings().Vector.Dimension > 0 {
 		names = append(names, "vector")
 	}
+	if s.db.opts.AutoLinks {
+		names = append(names, "links")
+	}
 	infos := make([]IndexInfo, len(names))
 	t := ts.peek(s.id)
 	for i, name := range names {
@@ -726,8 +729,11 @@ func (ts *towers) indexes(s *Space) []IndexInfo {
 	for i := range infos {
 		infos[i].LSN, infos[i].Tail = t.applied, tail
 		infos[i].Bytes, infos[i].Items = t.indexSize(infos[i].Name)
-		if infos[i].Name == "vector" {
+		switch {
+		case infos[i].Name == "vector":
 			infos[i].Tail += int(t.lacking.slots.Count()) + unlinked(t.own())
+		case infos[i].Name == "links" && t.assoc != nil:
+			infos[i].Tail += len(t.assoc.fresh) + len(t.assoc.near)
 		}
 	}
 	return infos
@@ -741,6 +747,12 @@ func (t *tower) indexSize(name string) (bytes int64, items int) {
 	case "text":
 		st := t.words.Stats()
 		return int64(st.Bytes), st.Docs
+	case "links":
+		if t.assoc == nil {
+			return 0, 0
+		}
+		st := t.assoc.links.Stats()
+		return int64(st.Bytes), st.Links
 	default:
 		if t.vectors == nil { // the space got its first model a moment ago
 			return 0, 0

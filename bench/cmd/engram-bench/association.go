@@ -119,19 +119,13 @@ func passageVectors(ctx context.Context, src *prose.Source) ([][]float32, error)
 	return m.Embed(ctx, texts)
 }
 
-// linked returns once the rules have been asked about all that is stored: a recall by
-// association waits a little for links, so when two in a row see the same state, none are made.
+// linked returns once the rules have been asked about all that is stored, and their links
+// are in the graph: that is an index too. The recall opens a space that is closed.
 func linked(ctx context.Context, s *engram.Space) error {
-	if err := waitForIndexes(ctx, s); err != nil {
+	if _, err := s.Recall(ctx, memory.Cue{Text: "x"}); err != nil {
 		return err
 	}
-	for last := memory.LSN(0); ; {
-		r, err := s.Recall(ctx, memory.Cue{Text: "x"})
-		if err != nil || r.LSN == last {
-			return err
-		}
-		last = r.LSN
-	}
+	return waitForIndexes(ctx, s)
 }
 
 // associationClients asks one after the other. Recalls a second of a core are
