@@ -16,7 +16,7 @@ import (
 type ReadOptions struct {
 	Vector, Links, Versions bool
 	GivenLinks              bool       // with Links, only what callers said: see LinkQuery.Given
-	AsOf                    time.Time  // system time; zero: now. beyond_horizon (gone) when too old
+	AsOf                    time.Time  // system time; zero: now. beyond_horizon (gone) when too old; as_of_without_links with Links
 	AsOfLSN                 memory.LSN // instead of AsOf
 }
 
@@ -36,10 +36,30 @@ func (s *Space) get(ctx context.Context, id memory.ID, o ReadOptions) (memory.Me
 	}
 	defer v.Close()
 	at, err := s.readAt(v, o)
+	if err == nil {
+		err = s.readsThen(v, o)
+	}
 	if err != nil {
 		return memory.Memory{}, err
 	}
 	return s.read(v, id, at, o)
+}
+
+// readsThen says whether a read of an earlier state can be answered. Of links the state keeps
+// no history; those of now beside a memory of then would be no answer.
+func (s *Space) readsThen(v *store.View, o ReadOptions) error {
+	if o.AsOfLSN == 0 && o.AsOf.IsZero() {
+		return nil
+	}
+	if o.Links {
+		return memory.Invalid("as_of_without_links", "include", "include has links, which are given as they are now; leave them out, or leave out as_of").
+			Hinted("a recall with as_of goes along the links of then, and explains its paths")
+	}
+	m, err := v.Meta(s.id)
+	if err == nil && o.AsOfLSN > m.LSN {
+		return memory.Invalid("lsn_ahead", "as_of", "as_of is %d, and the newest record of space %q is %d", o.AsOfLSN, s.name, m.LSN)
+	}
+	return err
 }
 
 // readAt is the LSN that a read is to see; everything when it is the newest.
@@ -153,6 +173,9 @@ func (s *Space) getMany(ids []memory.ID, o ReadOptions) (found []memory.Memory, 
 	}
 	defer v.Close()
 	at, err := s.readAt(v, o)
+	if err == nil {
+		err = s.readsThen(v, o)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
