@@ -108,7 +108,7 @@ func (o Options) withDefaults() (Options, error) {
 	for _, t := range slices.Sorted(maps.Keys(o.Flows)) {
 		f := o.Flows[t]
 		if !(f.Out >= 0 && f.Out <= 1 && f.In >= 0 && f.In <= 1) {
-			return o, memory.Invalid("flow_out_of_range", "flows."+t, "the flow of %q is %v; both lie between 0 and 1", t, f)
+			return o, memory.Invalid("flow_out_of_range", "flows."+t, "the flow of %q is %v out and %v in; both lie between 0 and 1", t, f.Out, f.In)
 		}
 	}
 	return o, nil

@@ -124,8 +124,8 @@ func TestEpisodeRules(t *testing.T) {
 		"vector Inf":    {Episode{Vector: []float32{float32(math.Inf(-1))}}, wrong{"vector_not_finite", "vector[0]", []string{"-Inf"}}},
 
 		"metadata":          {Episode{Text: "x", Metadata: Metadata{"s": "x", "n": 1.5, "b": true, "l": []any{"x", 1.0, false}, "i": 3, "u": uint64(4)}}, fine},
-		"metadata null":     {Episode{Text: "x", Metadata: Metadata{"k": nil}}, wrong{"metadata_type", "metadata.k", []string{"nil"}}},
-		"metadata object":   {Episode{Text: "x", Metadata: Metadata{"k": map[string]any{}}}, wrong{"metadata_type", "metadata.k", []string{"map"}}},
+		"metadata null":     {Episode{Text: "x", Metadata: Metadata{"k": nil}}, wrong{"metadata_type", "metadata.k", []string{"null"}}},
+		"metadata object":   {Episode{Text: "x", Metadata: Metadata{"k": map[string]any{}}}, wrong{"metadata_type", "metadata.k", []string{"an object"}}},
 		"metadata nested":   {Episode{Text: "x", Metadata: Metadata{"k": []any{1.0, []any{}}}}, wrong{"metadata_type", "metadata.k[1]", nil}},
 		"metadata NaN":      {Episode{Text: "x", Metadata: Metadata{"k": nan}}, wrong{"number_not_finite", "metadata.k", []string{"NaN"}}},
 		"metadata Inf":      {Episode{Text: "x", Metadata: Metadata{"k": []any{math.Inf(1)}}}, wrong{"number_not_finite", "metadata.k[0]", []string{"Inf"}}},

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"sort"
@@ -134,7 +135,7 @@ func metadataValue(field string, v any, lists bool) (any, int, error) {
 			return metadataList(field, x)
 		}
 	}
-	return nil, 0, Invalid("metadata_type", field, "%s is of type %T; metadata holds strings, numbers, booleans and lists of them", field, v)
+	return nil, 0, Invalid("metadata_type", field, "%s is %s; metadata holds strings, numbers, booleans and lists of them", field, jsonWord(v))
 }
 
 func wholeNumber(field string, x int64) (any, int, error) {
@@ -221,3 +222,16 @@ func CheckVector(field string, v []float32) error {
 }
 
 func notFinite(x float32) bool { return x-x != 0 }
+
+// jsonWord names the type of a value that metadata does not hold, as who wrote JSON knows it.
+func jsonWord(v any) string {
+	switch v.(type) {
+	case nil:
+		return "null"
+	case map[string]any:
+		return "an object"
+	case []any:
+		return "a list"
+	}
+	return fmt.Sprintf("of type %T", v)
+}

@@ -112,9 +112,13 @@ func oneLine(s string) string {
 }
 
 // plain replaces the control characters of a text but newline and tab: stored
-// text must not move the cursor of who reads it.
+// text must not move the cursor of who reads it. What turns the direction of letters
+// around it is left out, as it could turn ours too.
 func plain(s string) string {
 	return strings.Map(func(r rune) rune {
+		if r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+			return -1
+		}
 		if r == '\n' || r == '\t' || r >= 0x20 && r != 0x7f && !(r >= 0x80 && r < 0xa0) {
 			return r
 		}

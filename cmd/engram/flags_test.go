@@ -86,7 +86,7 @@ func TestSizes(t *testing.T) {
 
 // What is stored must not speak to the terminal of who reads it.
 func TestPlain(t *testing.T) {
-	if got := oneLine("a\x1b[31m red\u009b\x07\n b\tc"); got != "a [31m red b c" {
+	if got := oneLine("a\x1b[31m r\u202eed\u2066\u009b\x07\n b\tc"); got != "a [31m red b c" {
 		t.Errorf("got %q", got)
 	}
 	if got := cut("äöü äöü", 5); got != "äöü…" && got != "äöü …" {
