@@ -40,7 +40,6 @@ func placeEntity(tx *store.Tx, e *memory.Entity, o WriteOptions) (Written, error
 	if err != nil {
 		return Written{}, err
 	}
-	stands := uint32(0)
 	if old != nil {
 		if old.Kind != memory.KindEntity {
 			return Written{}, idInUse(e.ID, old.Kind)
@@ -48,12 +47,14 @@ func placeEntity(tx *store.Tx, e *memory.Entity, o WriteOptions) (Written, error
 		if err := itself(e.ID, old.ID); err != nil {
 			return Written{}, err
 		}
-		stands = old.Version
-	}
-	if o.IfMatch != 0 && o.IfMatch != stands {
-		return Written{}, versionMismatch("entity "+string(e.ID), o.IfMatch, stands)
+		if err := o.matches("entity "+string(e.ID), nodeWritten(old, "")); err != nil {
+			return Written{}, err
+		}
 	}
 	if old == nil {
+		if err := o.none("entity " + string(e.ID)); err != nil {
+			return Written{}, err
+		}
 		n, err := createEntity(tx, e)
 		if err != nil {
 			return Written{}, err
@@ -180,8 +181,8 @@ func (s *Space) updateEntity(ctx context.Context, id memory.ID, change func(*mem
 		if now == nil || now.Kind != memory.KindEntity {
 			return entityNotFound(s, id)
 		}
-		if o.IfMatch != 0 && o.IfMatch != now.Version {
-			return versionMismatch("entity "+string(id), o.IfMatch, now.Version)
+		if err := o.matches("entity "+string(id), nodeWritten(now, "")); err != nil {
+			return err
 		}
 		if now.LSN != old.LSN {
 			return errMoved
@@ -218,8 +219,8 @@ func (s *Space) deleteEntity(ctx context.Context, id memory.ID, o WriteOptions) 
 		if err := itself(id, n.ID); err != nil {
 			return err
 		}
-		if o.IfMatch != 0 && o.IfMatch != n.Version {
-			return versionMismatch("entity "+string(id), o.IfMatch, n.Version)
+		if err := o.matches("entity "+string(id), nodeWritten(n, "")); err != nil {
+			return err
 		}
 		if err := tx.End(memory.Delete, []*store.Node{n}, ""); err != nil {
 			return err

@@ -127,8 +127,8 @@ func (p *merger) read(into memory.ID, from []memory.ID, o WriteOptions) (err err
 	if p.into, err = p.entity("into", into); err != nil {
 		return err
 	}
-	if o.IfMatch != 0 && o.IfMatch != p.into.Version {
-		return versionMismatch("entity "+string(into), o.IfMatch, p.into.Version)
+	if err := o.matches("entity "+string(into), nodeWritten(p.into, "")); err != nil {
+		return err
 	}
 	if p.own, err = p.tx.EntityOf(p.into.Ordinal); err != nil {
 		return err
@@ -262,8 +262,8 @@ func (p *merger) find(into memory.ID, merge memory.LSN, o WriteOptions) (err err
 	if p.into, err = p.entity("id", into); err != nil {
 		return err
 	}
-	if o.IfMatch != 0 && o.IfMatch != p.into.Version {
-		return versionMismatch("entity "+string(p.into.ID), o.IfMatch, p.into.Version)
+	if err := o.matches("entity "+string(p.into.ID), nodeWritten(p.into, "")); err != nil {
+		return err
 	}
 	went, err := p.tx.Merged(into)
 	if err != nil {

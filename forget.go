@@ -93,8 +93,8 @@ func (s *Space) delete(ctx context.Context, id memory.ID, mode memory.ForgetMode
 		if n == nil || n.Kind == memory.KindEntity {
 			return memoryNotFound(s, id)
 		}
-		if o.IfMatch != 0 && o.IfMatch != n.Version {
-			return versionMismatch("memory "+string(id), o.IfMatch, n.Version)
+		if err := o.matches("memory "+string(id), nodeWritten(n, "")); err != nil {
+			return err
 		}
 		f = Forgotten{Matched: 1, Forgotten: 1}
 		if mode == memory.Suppress && n.Suppressed {

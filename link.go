@@ -92,18 +92,20 @@ func (p *preparedLink) place(tx *store.Tx, o WriteOptions) (Written, error) {
 
 func placeLink(tx *store.Tx, l, old *store.Link, metadata []byte, o WriteOptions) (Written, error) {
 	outcome := Created
-	if old == nil && o.IfMatch != 0 {
-		return Written{}, versionMismatch("link "+string(l.ID), o.IfMatch, 0)
+	if old == nil {
+		if err := o.none("link " + string(l.ID)); err != nil {
+			return Written{}, err
+		}
 	}
 	if old != nil {
-		if o.IfMatch != 0 && o.IfMatch != old.Version {
-			return Written{}, versionMismatch("link "+string(l.ID), o.IfMatch, old.Version)
+		if err := o.matches("link "+string(l.ID), linkWritten(old, "")); err != nil {
+			return Written{}, err
 		}
 		outcome = Replaced
 		same := sameLink(l, old, metadata)
 		switch {
 		case same || o.OnConflict == memory.ConflictKeep:
-			return Written{ID: old.ID, LSN: old.LSN, Version: old.Version, StoredAt: old.Stored, Outcome: Kept}, nil
+			return linkWritten(old, Kept), nil
 		case l.From != old.From || l.To != old.To || o.OnConflict != memory.ConflictReplace:
 			e := memory.Errorf(memory.KindConflict, "id_conflict", "link id %q stands with other content (version %d)", l.ID, old.Version)
 			e.Field = "id"
@@ -113,7 +115,11 @@ func placeLink(tx *store.Tx, l, old *store.Link, metadata []byte, o WriteOptions
 	if err := tx.PutLink(l, metadata, nil); err != nil {
 		return Written{}, err
 	}
-	return Written{ID: l.ID, LSN: l.LSN, Version: l.Version, StoredAt: l.Stored, Outcome: outcome}, nil
+	return linkWritten(l, outcome), nil
+}
+
+func linkWritten(l *store.Link, outcome Outcome) Written {
+	return Written{ID: l.ID, LSN: l.LSN, Version: l.Version, StoredAt: l.Stored, Outcome: outcome}
 }
 
 func sameLink(a, b *store.Link, metadata []byte) bool {
@@ -232,7 +238,7 @@ func (s *Space) updateLink(ctx context.Context, id memory.ID, change func(*memor
 		if now == nil {
 			return linkNotFound(s, id)
 		}
-		if now.LSN != old.LSN && (o.IfMatch == 0 || o.IfMatch == now.Version) {
+		if now.LSN != old.LSN && o.matches("", linkWritten(now, "")) == nil {
 			return errMoved
 		}
 		l := *now
@@ -268,8 +274,8 @@ func (s *Space) unlink(ctx context.Context, id memory.ID, o WriteOptions) (Writt
 		if l == nil {
 			return linkNotFound(s, id)
 		}
-		if o.IfMatch != 0 && o.IfMatch != l.Version {
-			return versionMismatch("link "+string(id), o.IfMatch, l.Version)
+		if err := o.matches("link "+string(id), linkWritten(l, "")); err != nil {
+			return err
 		}
 		if err := tx.EndLinks([]memory.ID{id}); err != nil {
 			return err

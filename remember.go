@@ -241,16 +241,13 @@ func expiredIn(tx *store.Tx, n *store.Node) (bool, error) {
 // against decides what to do about what stands under the id.
 func (pl *plan) against(o WriteOptions) error {
 	if pl.old == nil {
-		if o.IfMatch != 0 {
-			return versionMismatch("memory "+string(pl.p.id), o.IfMatch, 0)
-		}
-		return nil
+		return o.none("memory " + string(pl.p.id))
 	}
 	if pl.old.Kind == memory.KindEntity {
 		return idInUse(pl.p.id, pl.old.Kind)
 	}
-	if o.IfMatch != 0 && o.IfMatch != pl.old.Version {
-		return versionMismatch("memory "+string(pl.p.id), o.IfMatch, pl.old.Version)
+	if err := o.matches("memory "+string(pl.p.id), nodeWritten(pl.old, "")); err != nil {
+		return err
 	}
 	switch {
 	case string(pl.old.Digest) == string(pl.p.digest) || o.OnConflict == memory.ConflictKeep:

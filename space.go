@@ -148,6 +148,10 @@ type WriteOptions struct {
 	// DurabilityDisk (docs/decisions): every write is on disk when it is answered.
 	Durability memory.Durability
 	IfMatch    uint32 // version that must stand; 0: any
+	// IfLSN and IfStored tell that version from one of the same number: an id that is
+	// forgotten and remembered begins at version 1 again. Zero: any. See Written.
+	IfLSN    memory.LSN
+	IfStored time.Time
 	// WaitVector waits for the vector that the space's model makes, as long as the
 	// context lasts; Written.Pending says whether it is still to come.
 	WaitVector bool

@@ -119,8 +119,8 @@ func (s *Space) revise(ctx context.Context, id memory.ID, old *store.Node, p *pr
 		if now == nil || now.Kind == memory.KindEntity {
 			return memoryNotFound(s, id)
 		}
-		if o.IfMatch != 0 && o.IfMatch != now.Version {
-			return versionMismatch("memory "+string(id), o.IfMatch, now.Version)
+		if err := o.matches("memory "+string(id), nodeWritten(now, "")); err != nil {
+			return err
 		}
 		over, err := expiredIn(tx, now)
 		if err != nil {

@@ -189,24 +189,8 @@ func (c *Call) within(patience time.Duration, write func() error) error {
 	return err
 }
 
-// version reads the If-Match of a memory, an entity or a link: 0 for any.
-func (c *Call) version() (uint32, error) {
-	if c.IfMatch == "" || c.IfMatch == "*" {
-		return 0, nil
-	}
-	s, ok := strings.CutPrefix(c.IfMatch, `"`)
-	s, ok2 := strings.CutSuffix(s, `"`)
-	n, err := strconv.ParseUint(s, 10, 32)
-	if !ok || !ok2 || err != nil || n == 0 {
-		return 0, c.mismatch()
-	}
-	return uint32(n), nil
-}
-
 // mismatch is the error of an If-Match that no version can have.
 func (c *Call) mismatch() error {
 	return memory.Errorf(memory.KindPrecondition, "version_mismatch", "If-Match %.64q is not the version that stands", c.IfMatch).
 		Hinted("read it again, and send the ETag of that answer")
 }
-
-func etag(version uint32) string { return `"` + strconv.FormatUint(uint64(version), 10) + `"` }

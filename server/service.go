@@ -75,15 +75,14 @@ func (c *Call) write(onConflict, durability string) (o engram.WriteOptions, err 
 	if o.Durability, err = memory.ParseDurability(durability); err != nil {
 		return o, err
 	}
-	o.IfMatch, err = c.version()
-	return o, err
+	return o, c.match(&o)
 }
 
 // wrote puts what a write did into the call.
 func (c *Call) wrote(w *engram.Written) {
 	c.LSN, c.Replayed = w.LSN, w.Replayed
 	if w.Version != 0 {
-		c.ETag = etag(w.Version)
+		c.ETag = etag(w.Version, w.LSN, w.StoredAt)
 	}
 	if w.Outcome == engram.Created && !w.Replayed {
 		c.Status = statusCreated

@@ -42,7 +42,7 @@ func (s *Service) GetEntity(ctx context.Context, r *engramv1.GetEntityRequest) (
 	if err != nil {
 		return nil, err
 	}
-	c.ETag = etag(e.Version)
+	c.ETag = etag(e.Version, e.LSN, e.StoredAt)
 	return entityPB(&e), nil
 }
 
@@ -184,7 +184,7 @@ func (s *Service) GetLink(ctx context.Context, r *engramv1.GetLinkRequest) (*eng
 	if err != nil {
 		return nil, err
 	}
-	c.ETag = etag(l.Version)
+	c.ETag = etag(l.Version, l.LSN, l.StoredAt)
 	return linkPB(&l), nil
 }
 

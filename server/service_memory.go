@@ -155,7 +155,7 @@ func (s *Service) GetMemory(ctx context.Context, r *engramv1.GetMemoryRequest) (
 	if err != nil {
 		return nil, err
 	}
-	c.ETag = etag(m.Version)
+	c.ETag = etag(m.Version, m.LSN, m.StoredAt)
 	return memoryPB(&m), nil
 }
 

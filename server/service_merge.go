@@ -45,5 +45,5 @@ func (s *Service) UnmergeEntities(ctx context.Context, r *engramv1.UnmergeEntiti
 }
 
 func (c *Call) merged(m *engram.Merged) {
-	c.LSN, c.Replayed, c.ETag = m.LSN, m.Replayed, etag(m.Entity.Version)
+	c.LSN, c.Replayed, c.ETag = m.LSN, m.Replayed, etag(m.Entity.Version, m.Entity.LSN, m.Entity.StoredAt)
 }
