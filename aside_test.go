@@ -2,6 +2,8 @@ package engram
 
 import (
 	"context"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,24 +18,27 @@ func TestAside(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	slept := time.Duration(0)
 	ends := func() {}
-	a := &aside{calls: &c, now: func() time.Time { return now }, since: now}
+	waiting := false
+	a := &aside{calls: &c, waiting: func() bool { return waiting }, now: func() time.Time { return now }, since: now}
 	a.sleep = func(d time.Duration) { now = now.Add(d); slept += d; ends() }
 	for _, x := range []struct {
 		name    string
 		worked  time.Duration
 		calls   int
+		waiting bool          // for a processor
 		endsAt  time.Duration // when the calls end; 0: they do not
 		standby time.Duration
 	}{
-		{"no call", time.Millisecond, 0, 0, 0},
-		{"a call that goes on", time.Millisecond, 1, 0, asideTimes * time.Millisecond},
-		{"a call that ends", time.Millisecond, 1, asideNap, asideNap},
-		{"much work", time.Second, 2, 0, asideMost},
-		{"none since", 0, 1, 0, 0},
+		{"no call", time.Millisecond, 0, false, 0, 0},
+		{"a call that goes on", time.Millisecond, 1, false, 0, asideTimes * time.Millisecond},
+		{"a call that ends", time.Millisecond, 1, false, asideNap, asideNap},
+		{"much work", time.Second, 2, false, 0, asideMost},
+		{"none since", 0, 1, false, 0, 0},
+		{"a goroutine that waits", time.Millisecond, 0, true, 0, asideTimes * time.Millisecond},
 	} {
 		a.may, a.since = 0, now
 		now = now.Add(x.worked)
-		slept = 0
+		slept, waiting = 0, x.waiting
 		var leave []func()
 		for range x.calls {
 			leave = append(leave, c.enter())
@@ -59,6 +64,21 @@ func TestAside(t *testing.T) {
 		}
 		if c.n.Load() != 0 {
 			t.Fatalf("%s: %d calls are left", x.name, c.n.Load())
+		}
+	}
+}
+
+// TestAsideOfGoroutines: where all processors are busy, a goroutine that is ready runs before
+// the next piece of work.
+func TestAsideOfGoroutines(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	a := new(DB).aside()
+	for i := range 20 {
+		a.since = time.Now().Add(-time.Second) // it has worked
+		var ran atomic.Bool
+		go ran.Store(true)
+		if a.step(); !ran.Load() {
+			t.Fatalf("goroutine %d is ready and waits for a second piece of work", i)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package bert
 
 import (
 	"math"
+	"math/bits"
 
 	"github.com/engramdb/engram/vector"
 )
@@ -72,10 +73,10 @@ func newWorkspace(c Config) *workspace {
 // cache of a core, many enough that fetching the weights (600 KB a matrix) does not count.
 const block = 64
 
-// grown returns a slice of n numbers, s if it is long enough.
+// grown returns a slice of n numbers, s if it is long enough. It grows in steps of two: texts of all lengths come.
 func grown(s []float32, n int) []float32 {
 	if cap(s) < n {
-		return make([]float32, n)
+		s = make([]float32, 1<<bits.Len(uint(n-1)))
 	}
 	return s[:n]
 }
@@ -118,6 +119,9 @@ func (n *network) normalize(x []float32, by norm) {
 	vector.LayerNorm(x, x, n.config.Hidden, by.gain, by.bias, float32(n.config.Epsilon))
 }
 
+// longText is how many tokens a text has of which one head is a piece of work.
+const longText = 128
+
 // attend is the first half of a layer: every token takes from the tokens of its text what it asks for.
 func (n *network) attend(w *workspace, l *layer, k pack) {
 	rows, from := len(k.ids), 0
@@ -125,10 +129,13 @@ func (n *network) attend(w *workspace, l *layer, k pack) {
 	for _, end := range k.ends {
 		for head := range n.config.Heads {
 			n.head(w, head, from, end)
+			if end-from > longText {
+				w.piece()
+			}
 		}
+		w.piece()
 		from = end
 	}
-	w.piece()
 	l.out.mul(w, w.qkv[:len(w.x)], w.y, rows, nil)
 	n.addNormalized(w.x, w.qkv[:len(w.x)], l.attention)
 }
