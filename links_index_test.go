@@ -15,14 +15,14 @@ import (
 // yet, and when its tail is empty all links are there.
 func TestLinksAreAnIndex(t *testing.T) {
 	db, s := linked(t, vfs.NewMem())
-	tail := func() (tail, links int) {
+	tail := func() (lsn memory.LSN, tail, links int) {
 		info, err := s.Info(context.Background())
 		check(t, err)
 		i := slices.IndexFunc(info.Indexes, func(x engram.IndexInfo) bool { return x.Name == "links" })
 		if i < 0 {
 			t.Fatalf("%+v", info.Indexes)
 		}
-		return info.Indexes[i].Tail, info.Indexes[i].Items
+		return info.Indexes[i].LSN, info.Indexes[i].Tail, info.Indexes[i].Items
 	}
 	es := make([]memory.Episode, 300)
 	for i := range es {
@@ -31,7 +31,10 @@ func TestLinksAreAnIndex(t *testing.T) {
 	_, err := s.RememberBatch(context.Background(), es, false, engram.WriteOptions{})
 	check(t, err)
 	eventually(t, "the links", func() bool {
-		waiting, links := tail()
+		lsn, waiting, links := tail()
+		if lsn == 0 {
+			return false // the indexes are not open yet
+		}
 		if waiting == 0 && links != len(es)-1 {
 			t.Fatalf("nothing waits, and there are %d links of %d", links, len(es)-1)
 		}
