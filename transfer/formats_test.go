@@ -183,6 +183,7 @@ func TestFolder(t *testing.T) {
 	dir := fstest.MapFS{
 		"b.md": {Data: []byte("# B\nb")}, "a.txt": {Data: []byte("a")}, "sub/c.markdown": {Data: []byte("c")}, ".git/d.txt": {Data: []byte("d")},
 		".hidden.txt": {Data: []byte("e")}, "f.pdf": {Data: []byte("f")}, "empty.txt": {},
+		"link.md": {Data: []byte("b.md"), Mode: fs.ModeSymlink},
 	}
 	open := func(f fs.File) io.Reader { return f }
 	want(t, shown(t, transfer.Folder(dir, transfer.ProseOptions{}, open)), `

@@ -122,7 +122,6 @@ type importer struct {
 	seed    maphash.Seed
 	lanes   []*lane
 	working sync.WaitGroup
-	next    int // the lane of the next item without a stream
 	last    kind
 	single  bool // all goes through the first lane
 	header  *Header
@@ -285,24 +284,21 @@ func (r *importer) check(i *Item) error {
 	return r.add(func(t *Tally) { t.Created++ })
 }
 
-// lane chooses the lane of an item. Those of one stream share one, and what says an
-// entity twice.
+// lane chooses the lane of an item. Those of one stream share one, and what has the same
+// id: the first stands, or the last replaces it, as in the file.
+//
+// BUG: an id that is said in two streams may come in in any order.
 func (r *importer) lane(i *Item) *lane {
-	stream := i.Memory.GetStream()
-	if i.Entity != nil {
-		stream = i.Entity.GetId()
-	}
-	switch {
-	case r.single:
+	if r.single {
 		return r.lanes[0]
-	case stream != "":
-		return r.lanes[int(maphash.String(r.seed, stream)%uint64(len(r.lanes)))]
 	}
-	if l := r.lanes[r.next]; l.filling == nil { // the one before is full: on to the next
-		r.next = (r.next + 1) % len(r.lanes)
-		return l
+	by := i.Memory.GetStream()
+	for _, id := range []string{i.Memory.GetId(), i.Entity.GetId(), i.Link.GetId()} {
+		if by == "" {
+			by = id
+		}
 	}
-	return r.lanes[r.next]
+	return r.lanes[int(maphash.String(r.seed, by)%uint64(len(r.lanes)))]
 }
 
 // oldest bounds how far the first item of a batch that still fills may be behind:

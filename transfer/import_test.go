@@ -82,6 +82,25 @@ func TestEqualLines(t *testing.T) {
 	}
 }
 
+// What has one id comes in in the order of the file: the first stands, or the last replaces it.
+func TestEqualIDs(t *testing.T) {
+	var lines []string
+	for i := range 100 {
+		for _, text := range []string{"first", "second", "last"} {
+			lines = append(lines, fmt.Sprintf(`{"id":"m%d","text":%q}`, i, text))
+		}
+	}
+	for policy, want := range map[string]string{"error": "first", "keep": "first", "replace": "last"} {
+		f := newFake()
+		load(t, f, jsonl(lines...), transfer.ImportOptions{OnConflict: policy, BatchItems: 10})
+		for _, text := range f.texts("") {
+			if text != want {
+				t.Fatalf("%s: %q stands, want %q", policy, text, want)
+			}
+		}
+	}
+}
+
 func TestRejections(t *testing.T) {
 	f := newFake()
 	tally, bad := load(t, f, jsonl(`{"text":"good"}`, `{"text":"bad"}`, `{"txt":"typo"}`, `not json`, ``, `{"link":{"from":"x","to":"y","type":"t"}}`, `{"text":"last"}`),

@@ -166,8 +166,8 @@ func (s *section) end() bool {
 }
 
 // Folder walks over the texts of a folder and those below it, in the order of
-// their names: .txt and .text, .md and .markdown. Others, and what begins with a
-// point, are left out.
+// their names: .txt and .text, .md and .markdown. Others, what begins with a point,
+// and links, which may lead anywhere, are left out.
 func Folder(fsys fs.FS, o ProseOptions, opened func(fs.File) io.Reader) Items {
 	return func(yield func(*Item, error) bool) {
 		err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
@@ -179,7 +179,7 @@ func Folder(fsys fs.FS, o ProseOptions, opened func(fs.File) io.Reader) Items {
 					return fs.SkipDir
 				}
 				return nil
-			case d.IsDir() || !IsProse(name):
+			case !d.Type().IsRegular() || !IsProse(name):
 				return nil
 			}
 			return proseFile(fsys, name, o, opened, yield)

@@ -46,7 +46,7 @@ func importCommand() *cobra.Command {
 The format goes by the end of the name, and can be said with --format: jsonl (one memory a line,
 and what engram export writes), csv and tsv (a row of names first; --map says what goes where), text
 and markdown (split into passages; the file is their stream), chat ([{"role", "content", "time"}]),
-locomo. A folder has its .txt and .md files, and those of the folders in it.
+locomo. A folder has its .txt and .md files, and those of the folders in it; links are left out.
 
 The same file again stores nothing twice, nor does the rest of it after a kill: what has no id gets
 one that is made of its file's name, place and content. FILE.import.json notes how far it is and is
@@ -178,7 +178,7 @@ func (f *importFlags) openFolder(in *importInput) error {
 	files := 0
 	dir := os.DirFS(in.path)
 	err := fs.WalkDir(dir, ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !transfer.IsProse(name) || strings.HasPrefix(path.Base(name), ".") {
+		if err != nil || !d.Type().IsRegular() || !transfer.IsProse(name) || strings.HasPrefix(path.Base(name), ".") {
 			return err
 		}
 		files++
