@@ -312,6 +312,9 @@ func TestPagesAccess(t *testing.T) {
 			}
 		}
 	}
+	if a := do(t, g, "GET", "/metrics", "", "Authorization", "bearer "+g.secret["read a"]); a.failure()["code"] != "key_of_some_spaces" {
+		t.Errorf("metrics with a key of one space: %s", a.body)
+	}
 	for _, path := range []string{"/debug/pprof/cmdline", "/debug/pprof/../../x"} {
 		if a := do(t, g, "GET", path, "", "Authorization", "Bearer "+g.secret["admin"]); a.status != 404 {
 			t.Errorf("%s: %d", path, a.status)

@@ -42,6 +42,15 @@ func (s *Server) boundBody(w http.ResponseWriter, conn *http.ResponseController,
 	return b
 }
 
+// declared refuses a body that is too large by its own header, before a byte of it is
+// waited for.
+func (s *Server) declared(r *http.Request) *memory.Error {
+	if r.ContentLength <= s.o.MaxBodyBytes || streamsBody(r) {
+		return nil
+	}
+	return asError(r.Context(), bodyError(&http.MaxBytesError{Limit: s.o.MaxBodyBytes}))
+}
+
 func (b *boundedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.read += int64(n)

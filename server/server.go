@@ -292,7 +292,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.recovered(rec, r, c)
 	n := s.inFlight.Add(1)
 	defer s.inFlight.Add(-1)
-	if refused = firstOf(refused, s.enter(r, c), wrong); refused == nil && n > int64(s.o.MaxInFlight) {
+	if refused = firstOf(refused, s.enter(r, c), wrong, s.declared(r)); refused == nil && n > int64(s.o.MaxInFlight) {
 		refused = memory.Errorf(memory.KindBusy, codeTooManyRequests, "%d requests are being worked on, which is the most", s.o.MaxInFlight)
 	}
 	switch {
@@ -430,8 +430,12 @@ func (s *Server) plain(w http.ResponseWriter, r *http.Request, refused *memory.E
 	if err != nil {
 		return fail(err)
 	}
-	if k != nil && (!k.May(engram.Scope(n)) || len(k.Spaces) > 0) { // both tell of all spaces
+	if k != nil && !k.May(engram.Scope(n)) {
 		return fail(denied(k, n))
+	}
+	if k != nil && len(k.Spaces) > 0 { // both tell of all spaces
+		return fail(memory.Errorf(memory.KindDenied, "key_of_some_spaces", "this tells of all spaces, and the key sees some of them").
+			Hinted("use a key that was made without spaces"))
 	}
 	if err := answer(w, r); err != nil {
 		return fail(err)
