@@ -58,3 +58,8 @@ func SetSums(b []byte, dim int, m memory.Metric) {
 		binary.LittleEndian.PutUint32(own[4*i:], crc32.Checksum(at[i].of(b), castagnoli))
 	}
 }
+
+// NewSmallPassages are passages whose graph is one from more than flat rows on.
+func NewSmallPassages(dim int, m memory.Metric, flat int) *Passages {
+	return newPassages(newGraph(dim, m, flat))
+}

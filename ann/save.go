@@ -23,7 +23,9 @@ const (
 
 	savePage = 4096 // parts begin at multiples of it
 	headSize = 88
-	isFlat   = 1
+
+	isFlat      = 1 // flags of a head
+	hasPassages = 2
 )
 
 var (
@@ -95,7 +97,7 @@ func (h *head) layout() (at [parts]part64, size int) {
 		sizes[partLifts] = 8 * rows
 	}
 	if h.Flags&isFlat != 0 {
-		sizes = [parts]int{partHead: headSize, partSlots: 4 * n, partVectors: 4 * int(h.Dim) * n, partSums: 4 * parts}
+		sizes = [parts]int{partHead: headSize, partSlots: 4 * n, partLists: 4 * int(h.Listed), partVectors: 4 * int(h.Dim) * n, partSums: 4 * parts}
 	}
 	for i, s := range sizes {
 		at[i] = part64{size, s}
@@ -155,17 +157,25 @@ func (s *saver) head(h head) {
 	s.end()
 }
 
-func (g *Graph) head() head {
-	return head{Dim: uint32(g.dim), Metric: uint32(slices.Index(metrics, g.metric)), Stamp: g.stamp, Placed: g.placed}
+func (g *Graph) head(passages []uint32) head {
+	var flags uint32
+	if passages != nil {
+		flags = hasPassages
+	}
+	return head{Flags: flags, Dim: uint32(g.dim), Metric: uint32(slices.Index(metrics, g.metric)), Stamp: g.stamp, Placed: g.placed}
 }
 
-func (s *saver) flat(g *Graph) {
-	f, h := g.flat, g.head()
-	h.Flags, h.Count = isFlat, uint32(len(f.slots))
+func (s *saver) flat(g *Graph, passages []uint32) {
+	f, h := g.flat, g.head(passages)
+	h.Flags |= isFlat
+	h.Count, h.Listed = uint32(len(f.slots)), uint32(len(passages))
 	s.head(h)
 	for s.of < partVectors {
-		if s.of == partSlots {
+		switch s.of {
+		case partSlots:
 			s.write(raw(f.slots))
+		case partLists:
+			s.write(raw(passages))
 		}
 		s.end()
 	}
@@ -214,23 +224,28 @@ func corrupt(what string) error { return fmt.Errorf("%w: %s", ErrCorrupt, what) 
 // until another is adopted. All but the vectors is checked here; Verify checks
 // those. The errors are ErrCorrupt and ErrVersion.
 func LoadGraph(b []byte, dim int, m memory.Metric) (*Graph, error) {
+	return loadGraph(b, dim, m, nil)
+}
+
+// loadGraph makes a graph, and that of passages with what says where they stand.
+func loadGraph(b []byte, dim int, m memory.Metric, of *passagesLoader) (*Graph, error) {
 	g := NewGraph(dim, m)
 	h, at, err := g.open(b)
 	if err != nil {
 		return nil, err
 	}
+	if (h.Flags&hasPassages != 0) != (of != nil) {
+		return nil, corrupt("head")
+	}
 	if err := checkSums(b, &at); err != nil {
 		return nil, err
 	}
 	g.stamp, g.placed = h.Stamp, h.Placed
+	l := &loader{Graph: g, b: b, head: h, at: &at, of: of}
 	if h.Flags&isFlat != 0 {
-		return g, g.loadFlat(b, h, &at)
+		return g, l.loadFlat()
 	}
-	l := &loader{Graph: g, b: b, head: h, at: &at}
-	if err := l.load(); err != nil {
-		return nil, err
-	}
-	return g, nil
+	return g, l.load()
 }
 
 // open reads the head of a snapshot of such a graph.
@@ -250,7 +265,7 @@ func (g *Graph) open(b []byte) (h *head, at [parts]part64, err error) {
 		return nil, at, fmt.Errorf("%w: version %d", ErrVersion, h.Version)
 	case int(h.Dim) != g.dim || int(h.Metric) >= len(metrics) || metrics[h.Metric] != g.metric:
 		return nil, at, fmt.Errorf("%w: of other vectors", ErrVersion)
-	case h.Count >= maxRows || h.Flags&^isFlat != 0:
+	case h.Count >= maxRows || h.Flags&^(isFlat|hasPassages) != 0:
 		return nil, at, corrupt("head")
 	}
 	at, size := h.layout()
@@ -275,24 +290,33 @@ func checkSums(b []byte, at *[parts]part64) error {
 	return nil
 }
 
-func (g *Graph) loadFlat(b []byte, h *head, at *[parts]part64) error {
-	slots, vectors := at[partSlots].of(b), at[partVectors].of(b)
-	for i := range int(h.Count) {
-		slot := binary.LittleEndian.Uint32(slots[4*i:])
-		if g.flat.Has(slot) {
-			return corrupt("a slot comes twice")
-		}
-		copy(raw(g.flat.row(g.flat.addRow(slot))), vectors[4*g.dim*i:])
-	}
-	return nil
-}
-
 // loader reads the parts of a graph.
 type loader struct {
 	*Graph
-	b    []byte
-	head *head
-	at   *[parts]part64
+	b        []byte
+	head     *head
+	at       *[parts]part64
+	of       *passagesLoader // whose graph it is; nil: nobody's
+	passages []uint32        // the list of them
+}
+
+func (l *loader) loadFlat() error {
+	l.slots, l.passages = copied[uint32](l.at[partSlots].of(l.b)), copied[uint32](l.at[partLists].of(l.b))
+	if l.of == nil && len(l.passages) > 0 {
+		return corrupt("lists")
+	}
+	if err := l.number(func(int) bool { return true }); err != nil {
+		return err
+	}
+	vectors := l.at[partVectors].of(l.b)
+	for i, slot := range l.slots {
+		if l.flat.Has(slot) {
+			return corrupt("a slot comes twice")
+		}
+		copy(raw(l.flat.row(l.flat.addRow(slot))), vectors[4*l.dim*i:])
+	}
+	l.slots = nil
+	return nil
 }
 
 func (l *loader) load() error {
@@ -315,6 +339,9 @@ func (l *loader) load() error {
 	l.vectors = l.viewVectors(l.b, l.at)
 	l.heap, l.changed = make([]bool, len(l.links)), make([]uint64, len(l.links))
 	if err := l.readLists(); err != nil {
+		return err
+	}
+	if err := l.number(func(row int) bool { return l.states[row] != free && l.states[row] != dead }); err != nil {
 		return err
 	}
 	return l.check()
@@ -382,6 +409,9 @@ func (l *loader) readLists() error {
 		}
 		l.twins[uint32(row)] = list
 		l.twinned += len(list)
+	}
+	if l.of != nil {
+		l.passages, rest = rest, nil
 	}
 	if !ok || len(rest) > 0 {
 		return corrupt("lists")

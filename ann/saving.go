@@ -58,7 +58,14 @@ const (
 
 // Saving begins a snapshot. The caller holds the lock for reading, for some 20
 // milliseconds a million rows.
-func (g *Graph) Saving() *Saving {
+func (g *Graph) Saving() *Saving { return g.begin(nil) }
+
+// Changes counts what was put, deleted and moved; one that was loaded goes on from where
+// it was saved. So the difference says how far a snapshot is behind.
+func (g *Graph) Changes() uint64 { return g.stamp }
+
+// begin begins a snapshot, with the list of passages that the rows are; nil: they are none.
+func (g *Graph) begin(passages []uint32) *Saving {
 	s := &Saving{g: g}
 	if !littleEndian() {
 		s.err = fmt.Errorf("save nearest vectors: %w", ErrVersion)
@@ -66,12 +73,12 @@ func (g *Graph) Saving() *Saving {
 	}
 	if g.flat != nil {
 		var b bytes.Buffer
-		(&saver{w: &b}).flat(g)
+		(&saver{w: &b}).flat(g, passages)
 		s.flat = b.Bytes()
 		return s
 	}
-	h := g.head()
-	s.lists = g.lists()
+	h := g.head(passages)
+	s.lists = append(g.lists(), passages...)
 	h.Count, h.Listed, h.Unit, h.Below, h.Reach = uint32(g.count), uint32(len(s.lists)), g.code.unit, g.entries.below, g.code.reach
 	h.Next, h.Dead = uint32(g.sweep.next), uint32(g.sweep.dead)
 	s.head, s.centre = h, g.code.centre // which never changes
