@@ -16,17 +16,18 @@ import (
 )
 
 // The vector index of a large space is saved in a file of its own beside the
-// snapshot, DIR/index/SPACE.LSN.near, and read where it lies: the heap holds codes
-// and links, the system's page cache the vectors. The snapshot names the file that
-// belongs to it, which may be older: slots never change their vectors, so what came
-// and went since is read from the store. A small space has no such file.
+// snapshot, DIR/index/SPACE.LSN.near, and that of its passages in another
+// (passages_file.go). Both are read where they lie: the heap holds codes and links, the
+// system's page cache the vectors. The snapshot names the files that belong to it, which
+// may be older: slots never change their vectors, so what came and went since is read
+// from the store. A small space has no such file.
 
 // nearWorth is from how many vectors on an index is worth a file: fewer are read from
 // the store in less time than their links are missed.
 const nearWorth = 4096
 
-// nearShare is the share of a space's vectors that may have come since the last file
-// before a new one is written.
+// nearShare is the share of an index's vectors that may have come, or got their links,
+// since the last file before a new one is written.
 const nearShare = 4
 
 // nearEnding is how the names of these files end.
@@ -35,6 +36,8 @@ const nearEnding = ".near"
 // nearFile says where the vectors of an index lie.
 type nearFile struct {
 	lsn    memory.LSN // of the file that fits the slots; 0: there is none
+	puts   uint32     // how many vectors the index had got when the file was begun
+	tail   int        // how many had no links then
 	mapped *nearMap
 }
 
@@ -57,18 +60,50 @@ func (m *nearMap) swap(of *store.Mapping) {
 
 func nearName(id memory.SpaceID, lsn memory.LSN) string { return snapshotName(id, lsn) + nearEnding }
 
-// lies makes the index's vectors lie in a mapping from now on. The caller holds mu.
-func (t *tower) lies(m *store.Mapping, lsn memory.LSN) {
-	if t.near.mapped == nil {
-		t.near.mapped = new(nearMap)
-		runtime.AddCleanup(t.vectors, func(m *nearMap) { m.swap(nil) }, t.near.mapped)
+// lies makes an index's vectors lie in a mapping from now on. The caller holds the
+// tower's mu.
+func (f *nearFile) lies(g *ann.Graph, m *store.Mapping, was nearFile) {
+	if f.mapped == nil {
+		f.mapped = new(nearMap)
+		runtime.AddCleanup(g, func(m *nearMap) { m.swap(nil) }, f.mapped)
 	}
-	t.near.mapped.swap(m)
-	t.near.lsn = lsn
+	f.mapped.swap(m)
+	f.lsn, f.puts, f.tail = was.lsn, was.puts, was.tail
 }
 
-// openVectors fills the index of vectors, when the slots stand: from the file that
-// the snapshot names and the store, else from the store. Passages are read from the store.
+// fileOf is what a file of an index that stands now says of it.
+func fileOf(g *ann.Graph, lsn memory.LSN) nearFile {
+	return nearFile{lsn: lsn, puts: g.Puts(), tail: g.Tail()}
+}
+
+// outgrown says whether an index is worth another file than it has, or had: an erasure
+// takes the file away, and is not to have all of it written again each time.
+func (f *nearFile) outgrown(g *ann.Graph) bool {
+	worth := g.Len() / nearShare
+	return g.Len() >= nearWorth && (g.Puts()-f.puts >= uint32(worth) || f.tail-g.Tail() >= worth)
+}
+
+// lacks says whether an index is worth a file and has none that will do.
+func (f *nearFile) lacks(g *ann.Graph) bool {
+	return f.outgrown(g) || f.lsn == 0 && g.Len() >= nearWorth
+}
+
+// A nearKind is one of the indexes of a space that have files. The caller of its
+// functions holds the tower's mu.
+type nearKind struct {
+	ending string
+	graph  func(*tower) *ann.Graph // nil: there is none
+	file   func(*tower) *nearFile
+	save   func(*tower) *ann.Saving
+}
+
+var nearKinds = []nearKind{
+	{nearEnding, func(t *tower) *ann.Graph { return t.vectors }, func(t *tower) *nearFile { return &t.near }, func(t *tower) *ann.Saving { return t.vectors.Saving() }},
+	{partsEnding, (*tower).passageGraph, func(t *tower) *nearFile { return &t.parts }, func(t *tower) *ann.Saving { return t.passages.Saving() }},
+}
+
+// openVectors fills the indexes of vectors and of passages, when the slots stand: from the
+// files that the snapshot names and the store, else from the store.
 func (t *tower) openVectors(ctx context.Context, v *store.View) error {
 	if t.vectors == nil && t.next == nil {
 		return nil
@@ -76,7 +111,7 @@ func (t *tower) openVectors(ctx context.Context, v *store.View) error {
 	if err := t.openNearest(ctx, v); err != nil {
 		return err
 	}
-	err := t.readPassages(ctx, v)
+	err := t.openPassages(ctx, v)
 	t.noteVectors()
 	return opening(ctx, err)
 }
@@ -142,11 +177,11 @@ func (t *tower) openNear(ctx context.Context, v *store.View, wanted int) error {
 		return errors.Join(err, m.Close())
 	}
 	t.vectors, t.near = g, nearFile{}
-	t.lies(m, lsn)
+	t.near.lies(g, m, fileOf(g, lsn))
 	if err := t.mendVectors(ctx, v); err != nil {
 		return err
 	}
-	db.run.startUnlessClosing("verify vectors", func() { t.verifyNear(lsn) })
+	db.run.startUnlessClosing("verify vectors", func() { t.verifyNear(nearName(t.space.id, lsn)) })
 	return nil
 }
 
@@ -190,7 +225,7 @@ func (t *tower) mendVectors(ctx context.Context, v *store.View) error {
 
 // verifyNear checks the vectors in a file against their sums, beside calls: answers
 // may be given from them meanwhile, but no file that is damaged stays in use.
-func (t *tower) verifyNear(lsn memory.LSN) {
+func (t *tower) verifyNear(name string) {
 	db, set := t.space.db, t.st.Settings.Vector
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -204,7 +239,7 @@ func (t *tower) verifyNear(lsn memory.LSN) {
 		}
 		cancel()
 	})
-	m, err := store.Map(db.opts.FS, db.opts.FS.PathJoin(db.indexDir(), nearName(t.space.id, lsn)))
+	m, err := store.Map(db.opts.FS, db.opts.FS.PathJoin(db.indexDir(), name))
 	if err != nil {
 		return // removed by now
 	}
@@ -212,23 +247,32 @@ func (t *tower) verifyNear(lsn memory.LSN) {
 	if err := ann.Verify(ctx, m.Bytes, set.Dimension, set.Metric); !errors.Is(err, ann.ErrCorrupt) {
 		return
 	}
-	db.opts.Logger.Error("the file of a vector index is damaged; it is built anew", "space", t.space.name, "file", nearName(t.space.id, lsn))
+	db.opts.Logger.Error("the file of a vector index is damaged; it is built anew", "space", t.space.name, "file", name)
 	if err := db.removeSnapshots(t.space.id); err != nil {
 		db.opts.Logger.Error("a damaged file was not removed", "space", t.space.name, "error", err)
 	}
 	db.towers.discardTower(t)
 }
 
-// saveNear writes the file of the index if enough has come since the last one, and
-// lets the index read in it. The caller holds the database's saving. Writers, who put
-// and delete and make links, go on meanwhile: the file is of when it was begun.
+// saveNear writes the files of the indexes of which enough has come since the last ones,
+// and lets the indexes read in them. The caller holds the database's saving. Writers, who
+// put and delete and make links, go on meanwhile: a file is of when it was begun.
 func (t *tower) saveNear() error {
-	index, saving, lsn := t.beginNear()
+	for i := range nearKinds {
+		if err := t.saveNearOf(&nearKinds[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tower) saveNearOf(kind *nearKind) error {
+	index, saving, file := t.beginNear(kind)
 	if saving == nil {
 		return nil
 	}
 	fs := t.space.db.opts.FS
-	path := fs.PathJoin(t.space.db.indexDir(), nearName(t.space.id, lsn))
+	path := fs.PathJoin(t.space.db.indexDir(), snapshotName(t.space.id, file.lsn)+kind.ending)
 	err := writeNear(fs, path, saving, t.mu.RLocker())
 	if errors.Is(err, ann.ErrChanging) {
 		return nil // the older file will do until there is less to do
@@ -242,28 +286,38 @@ func (t *tower) saveNear() error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.vectors != index { // the space has gone over to another model
+	if kind.graph(t) != index { // the space has gone over to another model
 		return m.Close()
 	}
-	if err := t.vectors.Adopt(m.Bytes); err != nil {
+	if err := index.Adopt(m.Bytes); err != nil {
 		return errors.Join(err, m.Close())
 	}
-	t.lies(m, lsn)
+	kind.file(t).lies(index, m, file)
 	t.noteVectors()
 	return nil
 }
 
-// beginNear begins a file of the index as it is at an LSN; nil when the old one will do.
-func (t *tower) beginNear() (*ann.Graph, *ann.Saving, memory.LSN) {
+// beginNear begins a file of an index as it is at an LSN; no saving when the old one will
+// do.
+func (t *tower) beginNear(kind *nearKind) (*ann.Graph, *ann.Saving, nearFile) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	if t.vectors == nil || t.vectors.Len() < nearWorth {
-		return nil, nil, 0
+	index := kind.graph(t)
+	if index == nil || !kind.file(t).lacks(index) {
+		return nil, nil, nearFile{}
 	}
-	if t.near.lsn != 0 && t.applied-t.near.lsn < memory.LSN(t.vectors.Len()/nearShare) {
-		return nil, nil, 0
+	return index, kind.save(t), fileOf(index, t.applied)
+}
+
+// filesOutgrown says whether an index is worth another file than it has; closing, whether
+// it is worth one and has none. The caller holds mu.
+func (t *tower) filesOutgrown(closing bool) bool {
+	for _, kind := range nearKinds {
+		if index := kind.graph(t); index != nil && (kind.file(t).outgrown(index) || closing && kind.file(t).lacks(index)) {
+			return true
+		}
 	}
-	return t.vectors, t.vectors.Saving(), t.applied
+	return false
 }
 
 // writeNear puts the file there whole or not at all, and ends the saving.

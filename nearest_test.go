@@ -229,6 +229,11 @@ func TestNearestRestart(t *testing.T) {
 		t.Fatalf("files of the index: %v", nearFiles(t, fs))
 	}
 	eventually(t, "all links are made", allLinked(t, s))
+	middle := nearFiles(t, fs)
+	again("with all links") // nothing was written since
+	if slices.Equal(nearFiles(t, fs), middle) && db.Stats().Vectors.Tail > 6000/4 {
+		t.Errorf("the links that were made since were not saved")
+	}
 
 	// Less than a quarter comes and goes: the file stays, and is mended.
 	before := nearFiles(t, fs)

@@ -110,11 +110,15 @@ func (t *tower) embedSpans(ctx context.Context, m *openModel, p *store.Passages,
 // putPassages gives a version its passages.
 func (t *tower) putPassages(v *store.View, of *store.PassagesOf, given any) error {
 	slot, ok := t.facets.Live(of.Ordinal)
-	if !ok || t.loading || t.vectors == nil || t.st.Generation != 0 {
-		return nil // gone, read in one sweep afterwards, or of the first model of a space that has another
+	if !ok || t.vectors == nil || t.st.Generation != 0 {
+		return nil // gone, or of the first model of a space that has another
 	}
 	if row, _ := t.facets.At(slot); row.Version != of.Version {
 		return nil
+	}
+	if t.loading {
+		t.noteCut(slot, of.Digest)
+		return nil // they are read afterwards
 	}
 	p, ok := given.(*store.Passages)
 	if !ok {
@@ -163,7 +167,7 @@ func (t *tower) readPassages(ctx context.Context, v *store.View) error {
 		slot, ok := t.facets.Live(o)
 		own := ok && int(slot) < len(t.at) && t.at[slot] == version
 		next := ok && t.next != nil && int(slot) < len(t.next.at) && t.next.at[slot] == version
-		if !own && !next {
+		if !next && (!own || t.passages.Has(slot)) {
 			return ctx.Err() == nil
 		}
 		p, err := store.DecodePassages(b)

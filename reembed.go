@@ -103,7 +103,7 @@ func (t *tower) adapt() error {
 		}
 		passages := t.next.passages
 		t.vectors, t.at, t.lacking, t.model, t.next = t.next.vectors, t.next.at, t.next.lacking, t.next.model, nil
-		t.passages, t.near = passages, nearFile{}
+		t.passages, t.near, t.parts = passages, nearFile{}, nearFile{}
 		t.cues.forget()
 	case st.Next == nil:
 		t.next = nil
@@ -176,11 +176,11 @@ func (t *tower) openBoth(ctx context.Context, v *store.View) error {
 }
 
 // leaveOthers takes out of what a snapshot says what is of another model than that in
-// force: with it goes the file of vectors.
+// force: with it go the files of vectors.
 func (t *tower) leaveOthers() {
 	for slot, number := range t.at {
 		if number != 0 && !store.InGeneration(number, t.st.Generation) {
-			t.at[slot], t.near = 0, nearFile{}
+			t.at[slot], t.near, t.parts, t.cut = 0, nearFile{}, nearFile{}, nil
 		}
 	}
 }
@@ -212,8 +212,10 @@ func (t *tower) withoutVector(at []uint32) *lacking {
 // placeVector notes which vectors a version has, and puts the one that is given
 // where it belongs.
 func (t *tower) placeVector(slot uint32, n *store.Node, e *memory.Episode, vector []float32, passages *store.Passages) {
-	own := n.In(t.st.Generation).Vector
+	node := n.In(t.st.Generation)
+	own := node.Vector
 	t.noteVector(slot, own)
+	t.noteCut(slot, node.Passages)
 	if own != 0 && own == n.Vector && t.vectors != nil && len(vector) == t.st.Settings.Vector.Dimension {
 		t.vectors.Put(slot, vector)
 		t.indexPassages(slot, passages)

@@ -265,8 +265,9 @@ func TestSnapshotOfAnotherSpace(t *testing.T) {
 	// The head is made to fit, so that only what follows tells the two apart.
 	binary.LittleEndian.PutUint32(b[8:], uint32(deInfo.ID))
 	binary.LittleEndian.PutUint64(b[12:], 1)
-	n := int(binary.LittleEndian.Uint32(b[20:]))
-	binary.LittleEndian.PutUint32(b[24+4*n:], crc32.Checksum(b[:24+4*n], crc32.MakeTable(crc32.Castagnoli)))
+	n := int(binary.LittleEndian.Uint32(b[36:]))
+	size := 40 + 4*n + (n+7)/8
+	binary.LittleEndian.PutUint32(b[size:], crc32.Checksum(b[:size], crc32.MakeTable(crc32.Castagnoli)))
 	forged := fmt.Sprintf("data/index/%d.%020d", deInfo.ID, 1)
 	l.write(t, forged, b)
 	l.log.built()
@@ -278,6 +279,25 @@ func TestSnapshotOfAnotherSpace(t *testing.T) {
 	}
 	l.same(t, fmt.Sprintf("beside the forged one of space %d", info.ID))
 	check(t, l.db.Close())
+}
+
+// TestSnapshotOfVersion2: one that was written before passages had a file is still used.
+func TestSnapshotOfVersion2(t *testing.T) {
+	l := newLibrary(t)
+	check(t, l.db.Close())
+	path := "data/index/" + l.snapshots(t)[0]
+	b := l.read(t, path)
+	n := int(binary.LittleEndian.Uint32(b[36:]))
+	head := slices.Concat(b[:7], []byte{2}, b[8:28], b[36:40+4*n])
+	head = binary.LittleEndian.AppendUint32(head, crc32.Checksum(head, crc32.MakeTable(crc32.Castagnoli)))
+	l.write(t, path, slices.Concat(head, b[40+4*n+(n+7)/8+4:]))
+	l.log.built()
+	l.open(t)
+	defer func() { check(t, l.db.Close()) }()
+	l.same(t, "of version 2")
+	if l.log.built() {
+		t.Error("it was not used")
+	}
 }
 
 // TestManySpaces: no more spaces have their indexes in memory than the bound

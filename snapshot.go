@@ -24,14 +24,18 @@ import (
 // A snapshot is the indexes of a space at an LSN, in DIR/index/SPACE.LSN. It is
 // drawn in docs/format/snapshot.md. It saves time and nothing else: one that is
 // missing, damaged or of another format is passed over, and the indexes are
-// built from the state. Vectors are not in it: a large space has them in a file
+// built from the state. Vectors are not in it: a large space has them in files
 // beside it (nearest_file.go), else they are read from the store.
 
 // snapshotWorth is how many changes are worth a snapshot: fewer are followed
 // from the journal, or built from the state, in less time than a file takes.
 const snapshotWorth = 2000
 
-var snapshotMagic = [8]byte{'E', 'N', 'G', 'R', 'A', 'M', 'S', 2}
+// snapshotMagic ends with the version. One of version 2, which says nothing of passages, is
+// still read.
+var snapshotMagic = [8]byte{'E', 'N', 'G', 'R', 'A', 'M', 'S', 3}
+
+const snapshotBefore = 2
 
 // maxSnapshotSlots bounds what a damaged file can make us allocate.
 const maxSnapshotSlots = 1 << 31
@@ -209,9 +213,9 @@ func (db *DB) save(t *tower, worth memory.LSN) {
 		return
 	}
 	t.mu.RLock()
-	changes := t.applied - t.saved
+	changes, outgrown := t.applied-t.saved, t.filesOutgrown(worth == snapshotWorth)
 	t.mu.RUnlock()
-	if changes < worth {
+	if changes < worth && !outgrown {
 		return
 	}
 	db.saving.Lock()
@@ -251,7 +255,7 @@ func (db *DB) removeSnapshots(id memory.SpaceID) error {
 	defer db.saving.Unlock()
 	if t := db.towers.peek(id); t != nil && t.isOpen() {
 		t.mu.Lock()
-		t.near.lsn = 0 // the file is no snapshot's any more; a mapping of it stays as long as it is read
+		t.near.lsn, t.parts.lsn = 0, 0 // the files are no snapshot's any more; a mapping of one stays as long as it is read
 		t.mu.Unlock()
 	}
 	return errors.Join(db.removeSnapshotsLocked(id), db.removeLinks(id, ""))
@@ -291,7 +295,7 @@ func (t *tower) writeSnapshot() error {
 	}
 	var b bytes.Buffer
 	t.mu.RLock()
-	lsn, near := t.applied, t.near.lsn
+	lsn, near, parts := t.applied, t.near.lsn, t.parts.lsn
 	err := t.encodeSnapshot(&b)
 	t.mu.RUnlock()
 	if err != nil {
@@ -308,7 +312,7 @@ func (t *tower) writeSnapshot() error {
 	t.mu.Lock()
 	t.saved = lsn
 	t.mu.Unlock()
-	return errors.Join(t.space.db.removeSnapshotsLocked(t.space.id, name, nearName(t.space.id, near)), t.saveLinks())
+	return errors.Join(t.space.db.removeSnapshotsLocked(t.space.id, name, nearName(t.space.id, near), partsName(t.space.id, parts)), t.saveLinks())
 }
 
 // leftBehind says whether the tower lacks something that the space has now, or the
@@ -357,10 +361,12 @@ func (t *tower) encodeSnapshot(w io.Writer) error {
 	head = binary.LittleEndian.AppendUint32(head, uint32(t.space.id))
 	head = binary.LittleEndian.AppendUint64(head, uint64(t.applied))
 	head = binary.LittleEndian.AppendUint64(head, uint64(t.near.lsn))
+	head = binary.LittleEndian.AppendUint64(head, uint64(t.parts.lsn))
 	head = binary.LittleEndian.AppendUint32(head, uint32(len(t.at)))
 	for _, v := range t.at {
 		head = binary.LittleEndian.AppendUint32(head, v)
 	}
+	head = append(head, t.cutBits()...)
 	head = binary.LittleEndian.AppendUint32(head, crc32.Checksum(head, castagnoli))
 	if _, err := w.Write(head); err != nil {
 		return err
@@ -395,27 +401,42 @@ func (t *tower) readSnapshot(name string, lsn memory.LSN) error {
 }
 
 func (t *tower) readHead(r io.Reader, lsn memory.LSN) error {
-	fixed := make([]byte, 8+4+8+8+4)
-	if _, err := io.ReadFull(r, fixed); err != nil {
+	fixed := make([]byte, 8+4+8+8+8+4)
+	if _, err := io.ReadFull(r, fixed[:8]); err != nil {
 		return errSnapshot
 	}
-	n := binary.LittleEndian.Uint32(fixed[28:])
-	if !bytes.Equal(fixed[:8], snapshotMagic[:]) || binary.LittleEndian.Uint32(fixed[8:]) != uint32(t.space.id) ||
+	before := fixed[7] == snapshotBefore
+	if before {
+		fixed = fixed[:len(fixed)-8]
+	}
+	if _, err := io.ReadFull(r, fixed[8:]); err != nil {
+		return errSnapshot
+	}
+	n := binary.LittleEndian.Uint32(fixed[len(fixed)-4:])
+	if !bytes.Equal(fixed[:7], snapshotMagic[:7]) || !before && fixed[7] != snapshotMagic[7] || binary.LittleEndian.Uint32(fixed[8:]) != uint32(t.space.id) ||
 		binary.LittleEndian.Uint64(fixed[12:]) != uint64(lsn) || n > maxSnapshotSlots {
 		return errSnapshot
 	}
-	rest, err := io.ReadAll(io.LimitReader(r, 4*int64(n)+4)) // grows with what is there, not with what is claimed
-	if err != nil || len(rest) != 4*int(n)+4 {
+	versions, size := 4*int(n), 4*int(n)+(int(n)+7)/8
+	if before {
+		size = versions
+	}
+	rest, err := io.ReadAll(io.LimitReader(r, int64(size)+4)) // grows with what is there, not with what is claimed
+	if err != nil || len(rest) != size+4 {
 		return errSnapshot
 	}
-	sum := crc32.Update(crc32.Checksum(fixed, castagnoli), castagnoli, rest[:4*n])
-	if sum != binary.LittleEndian.Uint32(rest[4*n:]) {
+	sum := crc32.Update(crc32.Checksum(fixed, castagnoli), castagnoli, rest[:size])
+	if sum != binary.LittleEndian.Uint32(rest[size:]) {
 		return errSnapshot
 	}
 	t.near.lsn = memory.LSN(binary.LittleEndian.Uint64(fixed[20:]))
 	t.at = make([]uint32, n)
 	for i := range t.at {
 		t.at[i] = binary.LittleEndian.Uint32(rest[4*i:])
+	}
+	if !before {
+		t.parts.lsn = memory.LSN(binary.LittleEndian.Uint64(fixed[28:]))
+		t.readCut(rest[versions:size])
 	}
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bits-and-blooms/bitset"
+
 	"github.com/engramdb/engram/ann"
 	"github.com/engramdb/engram/embed"
 	"github.com/engramdb/engram/facet"
@@ -51,6 +53,8 @@ type tower struct {
 	vectors  *ann.Graph        // nil: the space holds none
 	passages *ann.Passages     // of texts that are longer than a model reads; nil with vectors
 	near     nearFile          // where its vectors lie
+	parts    nearFile          // and those of its passages
+	cut      *bitset.BitSet    // while it opens: slots whose texts have passages; nil: it is not known
 	cues     recentCues        // what was asked of late, to check the index with
 	at       []uint32          // slot -> number under which its vector lies; 0 is none
 	lacking  *lacking          // slots whose vector the model has still to make
@@ -94,7 +98,7 @@ func (t *tower) clear() {
 		t.vectors = ann.NewGraph(v.Dimension, v.Metric)
 		t.passages = ann.NewPassages(v.Dimension, v.Metric)
 	}
-	t.near = nearFile{}
+	t.near, t.parts, t.cut = nearFile{}, nearFile{}, nil
 	t.next = t.newNext()
 	t.at, t.lacking, t.assoc, t.applied, t.saved = nil, new(lacking), nil, 0, 0
 }
@@ -333,6 +337,7 @@ func (t *tower) putVector(v *store.View, of *store.VectorOf, given any) error {
 		t.next.note(slot, number)
 	case of.Generation == t.st.Generation:
 		t.noteVector(slot, number)
+		t.noteCut(slot, of.Passages)
 	default:
 		return nil // of a model that was given up
 	}

@@ -60,9 +60,9 @@ const (
 // milliseconds a million rows.
 func (g *Graph) Saving() *Saving { return g.begin(nil) }
 
-// Changes counts what was put, deleted and moved; one that was loaded goes on from where
-// it was saved. So the difference says how far a snapshot is behind.
-func (g *Graph) Changes() uint64 { return g.stamp }
+// Puts counts the vectors that were put since the graph was made or loaded, and those that
+// were moved: what came since a snapshot is the difference.
+func (g *Graph) Puts() uint32 { return g.puts }
 
 // begin begins a snapshot, with the list of passages that the rows are; nil: they are none.
 func (g *Graph) begin(passages []uint32) *Saving {
