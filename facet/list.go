@@ -5,9 +5,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/bits"
-	"slices"
 
 	"github.com/bits-and-blooms/bitset"
+	"github.com/engramdb/engram/internal/best"
 	"github.com/engramdb/engram/memory"
 )
 
@@ -87,7 +87,7 @@ type walk struct {
 	ascending bool
 	after     Position
 	n         int
-	heap      []Position // the first n so far; the root is the last of them
+	first     best.Of[Position] // the first n so far
 
 	// What may still come onto the page: times of these seconds, both ends
 	// included, and whether unknown ones. Most slots are refused by these alone.
@@ -133,6 +133,7 @@ func (w *walk) has(slot uint32) bool {
 // byScan looks at all slots of the selection and keeps the first n after the
 // position, leaving out blocks that cannot have one.
 func (w *walk) byScan() []Position {
+	w.first = best.Of[Position]{Limit: w.n, Compare: w.compare}
 	w.open()
 	for n := range w.index.blocks {
 		if !w.ascending { // the latest first, so that the page fills with what stays
@@ -149,8 +150,7 @@ func (w *walk) byScan() []Position {
 			w.scanTimes(b, n, words)
 		}
 	}
-	slices.SortFunc(w.heap, w.compare)
-	return w.heap
+	return w.first.Sorted()
 }
 
 func (w *walk) scanOrdinals(b *block, n int, words []uint64) {
@@ -204,7 +204,7 @@ func (w *walk) open() {
 // narrow says what may come onto a page that is full: what is not behind its
 // last.
 func (w *walk) narrow() {
-	last := w.heap[0]
+	last := w.first.Worst()
 	if last.unknown {
 		return
 	}
@@ -264,44 +264,10 @@ func (w *walk) show(p Position) {
 	if w.after.Ordinal != 0 && w.compare(p, w.after) <= 0 {
 		return
 	}
-	if len(w.heap) < w.n {
-		w.heap = append(w.heap, p)
-		w.up(len(w.heap) - 1)
-	} else if w.compare(p, w.heap[0]) < 0 {
-		w.heap[0] = p
-		w.down(0)
-	} else {
+	if w.first.Full() && w.compare(p, *w.first.Worst()) >= 0 {
 		return
 	}
-	if len(w.heap) == w.n {
+	if w.first.Add(p); w.first.Full() {
 		w.narrow()
-	}
-}
-
-func (w *walk) up(i int) {
-	for i > 0 {
-		parent := (i - 1) / 2
-		if w.compare(w.heap[parent], w.heap[i]) >= 0 {
-			return
-		}
-		w.heap[parent], w.heap[i] = w.heap[i], w.heap[parent]
-		i = parent
-	}
-}
-
-func (w *walk) down(i int) {
-	for {
-		child := 2*i + 1
-		if child >= len(w.heap) {
-			return
-		}
-		if child+1 < len(w.heap) && w.compare(w.heap[child], w.heap[child+1]) < 0 {
-			child++
-		}
-		if w.compare(w.heap[i], w.heap[child]) >= 0 {
-			return
-		}
-		w.heap[i], w.heap[child] = w.heap[child], w.heap[i]
-		i = child
 	}
 }

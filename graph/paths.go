@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/engramdb/engram/internal/best"
 	"github.com/engramdb/engram/memory"
 )
 
@@ -13,16 +14,16 @@ func (s *spread) result() Result {
 	for hop := 1; hop <= s.o.Hops && len(s.waves[hop].messages) > 0; hop++ {
 		r.Hops = hop
 	}
-	best := top[uint32]{limit: s.o.Limit, compare: s.compare, items: make([]uint32, 0, min(s.o.Limit, len(s.nodes)))}
+	kept := best.Of[uint32]{Limit: s.o.Limit, Compare: s.compare, Items: make([]uint32, 0, min(s.o.Limit, len(s.nodes)))}
 	for n := range s.nodes {
 		if s.nodes[n].blocked || s.o.Only != nil && !s.o.Only(s.nodes[n].node) {
 			continue
 		}
 		r.Reached++
-		best.add(uint32(n))
+		kept.Add(uint32(n))
 	}
-	r.Activated = make([]Activated, len(best.items))
-	for i, n := range best.sorted() {
+	r.Activated = make([]Activated, len(kept.Items))
+	for i, n := range kept.Sorted() {
 		t := &s.nodes[n]
 		r.Activated[i] = Activated{Node: t.node, Activation: t.own + t.received, Own: t.own, Received: t.received, Rest: t.received}
 		if s.o.Paths > 0 {
@@ -189,25 +190,29 @@ func (s *spread) step(w *wave, at uint32) Step {
 	return step
 }
 
-// stronger orders the heap; the order of equal ones must not be left to chance.
-func (x *explanation) stronger(a, b uint32) bool {
+// compare puts what is worth most last, which is the top of the heap; the order of
+// equal ones must not be left to chance.
+func (x *explanation) compare(a, b uint32) int {
 	f, g := &x.suffixes[a], &x.suffixes[b]
-	if f.worth != g.worth {
-		return f.worth > g.worth
+	switch {
+	case f.worth > g.worth:
+		return 1
+	case f.worth < g.worth:
+		return -1
 	}
-	return a < b
+	return cmp.Compare(b, a)
 }
 
 func (x *explanation) push(f suffix) {
 	x.suffixes = append(x.suffixes, f)
 	x.heap = append(x.heap, uint32(len(x.suffixes)-1))
-	siftUp(x.heap, x.stronger)
+	best.Up(x.heap, x.compare)
 }
 
 func (x *explanation) pop() uint32 {
 	h := x.heap
-	best, last := h[0], len(h)-1
+	first, last := h[0], len(h)-1
 	h[0], x.heap = h[last], h[:last]
-	siftDown(x.heap, x.stronger)
-	return best
+	best.Down(x.heap, x.compare)
+	return first
 }

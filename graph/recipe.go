@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/engramdb/engram/internal/best"
 	"github.com/engramdb/engram/memory"
 )
 
@@ -118,14 +119,14 @@ func (b Blend) Rank(cs []Candidate, seeds []Seed, a *Activation, ask Ask) []Scor
 	if b == (Blend{}) {
 		b = DefaultBlend
 	}
-	r := ranking{blend: b, ask: ask, best: top[Scored]{limit: ask.Limit, compare: compareScored}}
-	if r.best.limit == 0 {
-		r.best.limit = math.MaxInt
+	r := ranking{blend: b, ask: ask, best: best.Of[Scored]{Limit: ask.Limit, Compare: compareScored}}
+	if r.best.Limit == 0 {
+		r.best.Limit = math.MaxInt
 	}
 	r.streams(seeds)
-	best := crowd(cs)
+	of := crowd(cs)
 	for i, c := range cs {
-		x := Scored{Node: c.Node, Place: i, Likeness: likeness(c, best)}
+		x := Scored{Node: c.Node, Place: i, Likeness: likeness(c, of)}
 		if c.Named {
 			x.Named = b.Named
 		}
@@ -139,15 +140,15 @@ func (b Blend) Rank(cs []Candidate, seeds []Seed, a *Activation, ask Ask) []Scor
 			r.offer(Scored{Node: n, Place: len(cs), Links: b.Links * received})
 		})
 	}
-	return r.best.sorted()
+	return r.best.Sorted()
 }
 
 // likeness puts the score of a candidate between 0, for the least of the crowd, and 1.
-func likeness(c Candidate, best []Candidate) float64 {
-	if len(best) == 0 || c.Score-c.Score != 0 || compareCandidates(c, best[len(best)-1]) > 0 {
+func likeness(c Candidate, of []Candidate) float64 {
+	if len(of) == 0 || c.Score-c.Score != 0 || compareCandidates(c, of[len(of)-1]) > 0 {
 		return 0 // not of the crowd; a long answer has it all the same
 	}
-	if least, most := best[len(best)-1].Score, best[0].Score; most > least {
+	if least, most := of[len(of)-1].Score, of[0].Score; most > least {
 		return (c.Score - least) / (most - least)
 	}
 	return 1
@@ -158,7 +159,7 @@ type ranking struct {
 	ask       Ask
 	strongest map[uint32]float64 // seed of a stream
 	most      float64            // that hints can add
-	best      top[Scored]
+	best      best.Of[Scored]
 }
 
 // streams finds the strongest seed of each stream, and what hints can add at most.
@@ -183,7 +184,7 @@ const rounding = 1e-9
 // offer takes a memory among the best when it is. Most cannot be, whatever the hints are,
 // and are not asked about.
 func (r *ranking) offer(x Scored) {
-	if r.best.full() && x.Likeness+x.Links+x.Named+r.most+rounding < r.best.worst().Score {
+	if r.best.Full() && x.Likeness+x.Links+x.Named+r.most+rounding < r.best.Worst().Score {
 		return
 	}
 	if r.ask.Hints != nil {
@@ -194,7 +195,7 @@ func (r *ranking) offer(x Scored) {
 		r.hint(&x, h)
 	}
 	x.Score = x.Likeness + x.Links + x.Stream + x.Named + x.People + x.Asks + x.Beside
-	r.best.add(x)
+	r.best.Add(x)
 }
 
 func (r *ranking) hint(x *Scored, h Hints) {

@@ -52,6 +52,7 @@ var rooms = []room{
 
 	{path: "cmd/engram", level: 6, says: "the command line, one file per command"},
 
+	{path: "internal/best", level: leaf, says: "the best few of many: the bounded heap under every ranking"},
 	{path: "internal/clock", level: leaf, says: "the time as an argument"},
 	{path: "internal/telemetry", level: leaf, says: "metrics, traces and logs"},
 	{path: "internal/arch", level: leaf, says: "the rules of the house as tests"},
