@@ -22,6 +22,7 @@ type core struct {
 	tokens uint64   // sum of the lengths of all live documents
 	count  uint64   // postings, dead ones included
 	bytes  int      // of postings, skips and names
+	mixed  bool     // documents were not put in order
 }
 
 // live returns the number of live documents.
@@ -30,7 +31,7 @@ func (c *core) live() int { return len(c.docs) - len(c.deaths) }
 // put appends a document in a slot of its own.
 func (c *core) put(doc uint32, d Document) {
 	slot, length := uint32(len(c.docs)), clampLength(d.Length)
-	c.docs, c.lengths = append(c.docs, doc), append(c.lengths, length)
+	c.hold(doc, length)
 	c.tokens += uint64(length)
 	c.slots.set(doc, slot, c.live())
 	for _, t := range d.Terms {
@@ -38,6 +39,14 @@ func (c *core) put(doc uint32, d Document) {
 			c.add(t, slot)
 		}
 	}
+}
+
+// hold gives a document the next slot.
+func (c *core) hold(doc, length uint32) {
+	if n := len(c.docs); n > 0 && doc <= c.docs[n-1] {
+		c.mixed = true
+	}
+	c.docs, c.lengths = append(c.docs, doc), append(c.lengths, length)
 }
 
 // clampLength fits a length into the 31 bits that a snapshot has for it.
@@ -140,7 +149,7 @@ func (c *core) compacted() *core {
 	for slot, doc := range c.docs {
 		if !c.dead.has(uint32(slot)) {
 			moved[slot] = uint32(len(n.docs))
-			n.docs, n.lengths = append(n.docs, doc), append(n.lengths, c.lengths[slot])
+			n.hold(doc, c.lengths[slot])
 			n.slots.set(doc, moved[slot], c.live())
 		}
 	}
@@ -194,6 +203,11 @@ func (s *docSlots) get(doc uint32) (uint32, bool) {
 	if int(doc) < len(s.near) {
 		return s.near[doc] - 1, s.near[doc] != 0
 	}
+	return s.getFar(doc)
+}
+
+// getFar is apart so that get is inlined.
+func (s *docSlots) getFar(doc uint32) (uint32, bool) {
 	slot, ok := s.far[doc]
 	return slot, ok
 }

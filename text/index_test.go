@@ -282,6 +282,32 @@ func TestChurn(t *testing.T) {
 // filter forbids.
 func TestFilters(t *testing.T) {
 	x, questions := asked()
+	t.Run("mixed", func(t *testing.T) { filters(t, x, questions) })
+	y := ordered(t)
+	t.Run("in order", func(t *testing.T) { filters(t, y, questions) })
+	t.Run("in order, loaded", func(t *testing.T) { filters(t, reloaded(t, y), questions) })
+	y.Compact()
+	t.Run("in order, compacted", func(t *testing.T) { filters(t, y, questions) })
+	if !x.core.mixed || y.core.mixed || reloaded(t, y).core.mixed {
+		t.Error("an index does not know whether its documents are in order")
+	}
+}
+
+// ordered is an index of documents in order, with gaps; some of them are deleted.
+func ordered(tb testing.TB) *Index {
+	c, a, x := newCorpus(4), analyzer(tb, "en"), NewIndex(Params{})
+	rng := rand.New(rand.NewPCG(6, 6))
+	for doc := uint32(0); doc < 9_000; doc += 1 + rng.Uint32N(3)*rng.Uint32N(2) {
+		x.Put(doc, a.Analyze("", c.passage()))
+	}
+	x.Put(1<<31, a.Analyze("", c.passage())) // far beyond the others
+	for range 300 {
+		x.Delete(rng.Uint32N(9_000))
+	}
+	return x
+}
+
+func filters(t *testing.T, x *Index, questions []Query) {
 	rng := rand.New(rand.NewPCG(5, 5))
 	for _, share := range []float64{0, 0.0002, 0.003, 0.007, 0.02, 0.1, 0.4, 0.99, 1} {
 		allow := &bitset.BitSet{}
@@ -302,7 +328,7 @@ func TestFilters(t *testing.T) {
 				if got := x.Search(q, SearchOptions{Limit: limit, Allow: allow}); !slices.Equal(got, want) {
 					t.Fatalf("share %v, limit %d: %v, want %v", share, limit, got, want)
 				}
-				ways[(&search{core: x.core, allow: allow, limit: limit}).breadth()]++
+				ways[(&search{core: x.core, allow: allow}).breadth()]++
 			}
 			t.Logf("share %v, limit %d: ways %v", share, limit, ways)
 		}

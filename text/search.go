@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/bits-and-blooms/bitset"
+
+	"github.com/engramdb/engram/internal/best"
 )
 
 // DefaultLimit is how many hits a search returns when it is not told.
@@ -66,8 +68,8 @@ func (x *Index) Search(q Query, o SearchOptions) []Hit {
 	case broad:
 		s.alongWindows()
 	case middling:
-		s.wantAllowed()
-		s.alongWantedWindows()
+		s.sparse = true
+		s.alongWindows()
 	case narrow:
 		s.wantAllowed()
 		s.along(func(w wanted, score float64) { s.consider(w.slot, score) })
@@ -151,14 +153,13 @@ type search struct {
 	core    *core
 	norms   norms
 	allow   *bitset.BitSet
-	limit   int
 	cursors []cursor
 	wide    []wide
 	near    []near // those of the terms in wide
 	wanted  []wanted
-	next    int     // wanted slots before it have been collected
-	denied  int     // scores of this window that passed the bar and not the filter
-	best    []Hit   // a heap with the worst on top once it holds limit hits
+	sparse  bool // the filter lets few documents pass, in order
+	denied  int  // scores of this window that passed the bar and not the filter
+	best    best.Of[Hit]
 	bar     float64 // a score below it cannot enter best
 	scores  [window]float64
 	counts  [window]float64 // of one widened term
@@ -178,8 +179,8 @@ var searchPool = sync.Pool{New: func() any { return new(search) }}
 func (s *search) release() {
 	clear(s.cursors)
 	clear(s.near)
-	s.core, s.allow, s.next, s.denied = nil, nil, 0, 0
-	s.cursors, s.wanted, s.best = s.cursors[:0], s.wanted[:0], s.best[:0]
+	s.core, s.allow, s.sparse, s.denied = nil, nil, false, 0
+	s.cursors, s.wanted, s.best.Items = s.cursors[:0], s.wanted[:0], s.best.Items[:0]
 	s.wide, s.near = s.wide[:0], s.near[:0]
 	if cap(s.cursors) > maxScratchHits {
 		s.cursors = nil
@@ -187,8 +188,8 @@ func (s *search) release() {
 	if cap(s.wanted) > maxScratchHits {
 		s.wanted = nil
 	}
-	if cap(s.best) > maxScratchHits {
-		s.best = nil
+	if cap(s.best.Items) > maxScratchHits {
+		s.best.Items = nil
 	}
 	searchPool.Put(s)
 }
@@ -199,9 +200,9 @@ func (s *search) release() {
 func (s *search) prepare(x *Index, q Query, o SearchOptions) bool {
 	c := x.core
 	s.core, s.allow, s.norms = c, o.Allow, x.norms()
-	s.limit, s.bar = o.Limit, max(o.Floor, math.SmallestNonzeroFloat64)
-	if s.limit <= 0 {
-		s.limit = DefaultLimit
+	s.best.Limit, s.best.Compare, s.bar = o.Limit, compareHits, max(o.Floor, math.SmallestNonzeroFloat64)
+	if s.best.Limit <= 0 {
+		s.best.Limit = DefaultLimit
 	}
 	for i, t := range q.Terms {
 		if near := q.near(i); len(near) > 0 && t.Count > 0 {
@@ -237,14 +238,6 @@ func (s *search) alongWindows() {
 		}
 		base := first &^ (window - 1)
 		s.collect(base, s.scoreWindow(base))
-	}
-}
-
-// alongWantedWindows scores the windows in which there are wanted slots.
-func (s *search) alongWantedWindows() {
-	for len(s.wanted) > s.next {
-		base := uint64(s.wanted[s.next].slot) &^ (window - 1)
-		s.collectWanted(base, s.scoreWindow(base))
 	}
 }
 
@@ -297,9 +290,12 @@ func (s *search) collect(base, touched uint64) {
 	for ; touched != 0; touched &= touched - 1 {
 		at := bits.TrailingZeros64(touched) * group
 		scores, docs, first := s.scores[at:at+group], s.core.docs[int(base)+at:], uint32(base)+uint32(at)
-		if wary {
+		switch {
+		case s.sparse:
+			s.collectAllowed(scores, docs, first)
+		case wary:
 			s.collectWarily(scores, docs, first)
-		} else {
+		default:
 			for i, score := range scores {
 				if score >= s.bar && s.allows(docs[i]) {
 					s.offer(first+uint32(i), score)
@@ -337,15 +333,24 @@ func (s *search) allows(doc uint32) bool {
 	return false
 }
 
-// collectWanted offers the scores of the wanted slots of a window and wipes the touched groups.
-func (s *search) collectWanted(base, touched uint64) {
-	for ; s.next < len(s.wanted) && uint64(s.wanted[s.next].slot) < base+window; s.next++ {
-		slot := s.wanted[s.next].slot
-		s.consider(slot, s.scores[slot%window])
-	}
-	for ; touched != 0; touched &= touched - 1 {
-		at := bits.TrailingZeros64(touched) * group
-		clear(s.scores[at : at+group])
+// collectAllowed is the inner loop of collect over the documents that the filter allows, where these are few. The
+// documents are in order, so those of the group lie between its first and its last.
+func (s *search) collectAllowed(scores []float64, docs []uint32, first uint32) {
+	words := s.allow.Words()
+	from, to := docs[0], docs[min(group, len(docs))-1]
+	for i := from / 64; i <= to/64 && int(i) < len(words); i++ {
+		word := words[i]
+		if i == from/64 {
+			word &= math.MaxUint64 << (from % 64)
+		}
+		if i == to/64 {
+			word &= math.MaxUint64 >> (63 - to%64)
+		}
+		for ; word != 0; word &= word - 1 {
+			if slot, ok := s.core.slots.get(i*64 + uint32(bits.TrailingZeros64(word))); ok {
+				s.consider(slot, scores[slot-first])
+			}
+		}
 	}
 }
 
@@ -358,70 +363,32 @@ func (s *search) consider(slot uint32, score float64) {
 
 // offer takes the document of a slot, which is allowed, among the best if it is alive and good enough.
 func (s *search) offer(slot uint32, score float64) {
-	doc := s.core.docs[slot]
-	h := Hit{doc, score}
-	if len(s.best) == s.limit && worse(h, s.best[0]) || s.core.dead.has(slot) {
+	if s.core.dead.has(slot) {
 		return
 	}
-	s.keep(h)
-}
-
-// keep puts a hit among the best, in place of the worst if there are enough.
-func (s *search) keep(h Hit) {
-	if len(s.best) < s.limit {
-		s.best = append(s.best, h)
-		siftUp(s.best)
-	} else {
-		s.best[0] = h
-		siftDown(s.best)
-	}
-	if len(s.best) == s.limit {
-		s.bar = max(s.bar, s.best[0].Score)
+	s.best.Add(Hit{s.core.docs[slot], score})
+	if s.best.Full() {
+		s.bar = max(s.bar, s.best.Worst().Score)
 	}
 }
 
-// worse says whether a ranks below b.
-func worse(a, b Hit) bool {
-	return a.Score < b.Score || a.Score == b.Score && a.Doc > b.Doc
-}
-
-func siftUp(h []Hit) {
-	for i := len(h) - 1; i > 0; {
-		up := (i - 1) / 2
-		if !worse(h[i], h[up]) {
-			return
-		}
-		h[i], h[up] = h[up], h[i]
-		i = up
+// compareHits puts the better before.
+func compareHits(a, b Hit) int {
+	switch {
+	case a.Score > b.Score:
+		return -1
+	case a.Score < b.Score:
+		return 1
 	}
-}
-
-func siftDown(h []Hit) {
-	for i := 0; ; {
-		down := 2*i + 1
-		if down >= len(h) {
-			return
-		}
-		if down+1 < len(h) && worse(h[down+1], h[down]) {
-			down++
-		}
-		if !worse(h[down], h[i]) {
-			return
-		}
-		h[i], h[down] = h[down], h[i]
-		i = down
-	}
+	return cmp.Compare(a.Doc, b.Doc)
 }
 
 // ranked returns the best, in order.
 func (s *search) ranked() []Hit {
-	if len(s.best) == 0 {
+	if len(s.best.Items) == 0 {
 		return nil
 	}
-	slices.SortFunc(s.best, func(a, b Hit) int {
-		return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.Doc, b.Doc))
-	})
-	return slices.Clone(s.best)
+	return slices.Clone(s.best.Sorted())
 }
 
 // breadth is how a search deals with a filter.
@@ -437,25 +404,26 @@ const (
 )
 
 // breadth chooses by cost, so that no filter makes a search slower than having none. With more than a block of postings
-// between allowed documents, skipping pays. Otherwise everything is scored, and about limit*documents/allowed scores pass
-// the bar and are asked about in vain if the filter is asked, against as many looks as there are allowed documents if it
-// is not: the two are even about where the square of allowed is limit*documents (middlingShare).
+// between allowed documents, skipping pays. Otherwise everything is scored. If then the filter is asked about scores,
+// about limit*documents/allowed of them pass the bar and are asked about in vain; if the scores of the allowed documents
+// are looked at instead, the others are not looked at. That needs the documents in order.
 func (s *search) breadth() breadth {
 	if s.allow == nil {
 		return broad
 	}
-	allowed, live := float64(s.allow.Count()), float64(s.core.live())
+	allowed, live := s.allow.Count(), uint(s.core.live())
 	switch {
 	case allowed*blockLen <= live:
 		return narrow
-	case allowed*allowed <= middlingShare*float64(s.limit)*live:
+	case allowed*middlingShare <= live && !s.core.mixed:
 		return middling
 	}
 	return broad
 }
 
-// middlingShare is what the square of allowed is of limit*documents where the two ways are even, as measured.
-const middlingShare = 1
+// middlingShare is one in how many documents a filter lets pass where the two ways are even, as measured: to find the
+// score of a document takes as long as to look at some that lie side by side.
+const middlingShare = 4
 
 // wantAllowed puts the slots of the allowed documents into wanted, in order.
 func (s *search) wantAllowed() {

@@ -294,7 +294,7 @@ func (l *loader) slots(b []byte) bool {
 	c.docs, c.lengths = slices.Grow(c.docs, len(b)/8), slices.Grow(c.lengths, len(b)/8)
 	for ; len(b) > 0; b = b[8:] {
 		slot, doc, word := uint32(len(c.docs)), binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:])
-		c.docs, c.lengths = append(c.docs, doc), append(c.lengths, word>>1)
+		c.hold(doc, word>>1)
 		if word&1 != 0 {
 			c.dead.set(slot)
 			c.deaths = append(c.deaths, slot)
