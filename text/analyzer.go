@@ -250,34 +250,40 @@ func (s *scratch) content() int {
 	return n
 }
 
-// cacheSlots and cacheKeyMax bound the cache of one language: 16,384 words of up to 32 bytes, some 3 MiB when
+// cacheSlots and cacheKeyMax bound the cache of one language: 16,384 words of up to 32 bytes, some 2 MiB when
 // full. It holds most words of a text; stemming one takes ten times as long as finding it here.
 const (
 	cacheSlots  = 1 << 14
 	cacheKeyMax = 32
 )
 
-// cache maps segments to their terms. It is direct-mapped and lossy: a word takes the place of the one that hashed to
-// the same slot, so it needs no lock, no list and no second thought about its size. The slots are made on first use.
+// cache maps segments to their terms. It is lossy: a word has two slots next to each other and takes the place of the
+// one that has been there for longer, so it needs no lock, no list and no second thought about its size. Two at a time
+// may lose a word, which is stemmed once more. The slots are made on first use.
 type cache struct {
 	once  sync.Once
 	seed  maphash.Seed
 	slots []atomic.Pointer[cached]
 }
 
-// cached is a segment and its terms; immutable once stored.
+// cached is a segment and its terms; immutable once stored. Both lie in it, as long as there is one term: to follow
+// pointers through memory is what a look at the cache takes its time for.
 type cached struct {
-	segment string
-	terms   []string
+	size  uint8
+	key   [cacheKeyMax]byte
+	terms []string
+	first [1]string // what terms has, when there is one
 }
 
-// slot returns the place of a segment.
-func (c *cache) slot(segment string) *atomic.Pointer[cached] {
+func (e *cached) is(segment string) bool { return e != nil && string(e.key[:e.size]) == segment }
+
+// slot returns the first place of a segment; the other is next to it (place^1).
+func (c *cache) slot(segment string) uint64 {
 	c.once.Do(func() {
 		c.seed = maphash.MakeSeed()
 		c.slots = make([]atomic.Pointer[cached], cacheSlots)
 	})
-	return &c.slots[maphash.String(c.seed, segment)%cacheSlots]
+	return maphash.String(c.seed, segment) % cacheSlots
 }
 
 // get returns what is known of a segment, or nil.
@@ -285,7 +291,11 @@ func (c *cache) get(segment string) *cached {
 	if len(segment) > cacheKeyMax {
 		return nil
 	}
-	if e := c.slot(segment).Load(); e != nil && e.segment == segment {
+	at := c.slot(segment)
+	if e := c.slots[at].Load(); e.is(segment) {
+		return e
+	}
+	if e := c.slots[at^1].Load(); e.is(segment) {
 		return e
 	}
 	return nil
@@ -296,5 +306,12 @@ func (c *cache) put(segment string, terms []string) {
 	if len(segment) > cacheKeyMax {
 		return
 	}
-	c.slot(segment).Store(&cached{segment: strings.Clone(segment), terms: slices.Clone(terms)})
+	e := &cached{size: uint8(len(segment))}
+	copy(e.key[:], segment)
+	e.terms = append(e.first[:0], terms...)
+	at := c.slot(segment)
+	if old := c.slots[at].Load(); old != nil {
+		c.slots[at^1].Store(old)
+	}
+	c.slots[at].Store(e)
 }
