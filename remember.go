@@ -29,6 +29,7 @@ func (s *Space) remember(ctx context.Context, e memory.Episode, o WriteOptions) 
 	if err != nil {
 		return Written{}, err
 	}
+	p.takeApart()
 	if err := s.admitVectors(min(1, len(e.Vector))); err != nil {
 		return Written{}, err
 	}
@@ -136,11 +137,7 @@ func (s *Space) index(e *memory.Episode, ahead int) (*indexed, error) {
 	if t == nil {
 		return nil, nil
 	}
-	in := &indexed{episode: kept(e)}
-	if ahead+t.tail() >= wordsLeft {
-		t.takeApart(in) // nobody else knows of it yet
-	}
-	return in, nil
+	return &indexed{episode: kept(e), analyzer: t.analyzer, own: ahead+t.tail() >= wordsLeft}, nil
 }
 
 // kept copies what the indexes read of an episode: they may follow after the
@@ -622,6 +619,7 @@ func (s *Space) rememberBatch(ctx context.Context, es []memory.Episode, partial 
 			}
 			return plan.place(tx)
 		},
+		beside: func() func(bool) { return takeApartBeside(items) },
 	})
 	if err == nil {
 		s.waitBatch(ctx, &b, o)
@@ -650,9 +648,10 @@ type batchCall struct {
 	prepare   func(i int) error                          // on the caller's goroutine
 	args      func(i int) [][]byte                       // what an idempotency key vouches for
 	place     func(tx *store.Tx, i int) (Written, error) // refuses before it changes anything
+	beside    func() (end func(stored bool))             // starts what goes on beside the commit; may be nil
 }
 
-func (s *Space) batch(ctx context.Context, c batchCall) (BatchWritten, error) {
+func (s *Space) batch(ctx context.Context, c batchCall) (_ BatchWritten, err error) {
 	bad := make(map[int]error)
 	args := [][]byte{{boolByte(c.partial)}}
 	prepareAll(c.n, func(i int) error { return c.prepare(i) }, bad)
@@ -665,6 +664,10 @@ func (s *Space) batch(ctx context.Context, c batchCall) (BatchWritten, error) {
 	}
 	if len(bad) > 0 && !c.partial {
 		return BatchWritten{}, batchError(c.field, c.n, bad)
+	}
+	if c.beside != nil {
+		end := c.beside()
+		defer func() { end(err == nil) }()
 	}
 	var answer batchAnswer
 	out, err := s.commit(ctx, c.op, c.o, &answer, args, func(tx *store.Tx) error {

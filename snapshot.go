@@ -161,7 +161,7 @@ func (t *tower) buildPart(nodes []*store.Node, heads [][]byte) error {
 		if err != nil {
 			return damaged(t.space, nodes[i], err)
 		}
-		parts[i] = &indexed{episode: &e, document: t.analyzer.Analyze(e.Title, searched(&e)), whole: true}
+		parts[i] = &indexed{episode: &e, document: t.analyzer.Analyze(e.Title, searched(&e))}
 		return nil
 	}, bad)
 	for i, n := range nodes {

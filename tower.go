@@ -177,7 +177,7 @@ func (t *tower) apply(part []store.Published) error {
 	defer v.Close()
 	for _, p := range part { // before the lock: it takes a while
 		if in, ok := p.Attachment.(*indexed); ok {
-			t.takeApart(in)
+			in.takeApart()
 		}
 	}
 	t.mu.Lock()
@@ -207,8 +207,10 @@ func (t *tower) apply(part []store.Published) error {
 // queue gets shorter.
 type indexed struct {
 	episode  *memory.Episode
+	analyzer *text.Analyzer
+	apart    sync.Once // makes document
 	document text.Document
-	whole    bool      // document is there
+	own      bool      // its writer takes it apart
 	made     []float32 // the vector that a quick model has made; nil: none
 	passages *store.Passages
 }
@@ -217,12 +219,10 @@ type indexed struct {
 // comes then has to take them apart first.
 const wordsLeft = 64
 
-// takeApart makes the document of a text. Whoever calls has it to itself: its
-// writer, or who holds following.
-func (t *tower) takeApart(in *indexed) {
-	if !in.whole {
-		in.document, in.whole = t.analyzer.Analyze(in.episode.Title, searched(in.episode)), true
-	}
+// takeApart makes the document of a text, once: its writer and who moves the queue on
+// may meet at it.
+func (in *indexed) takeApart() {
+	in.apart.Do(func() { in.document = in.analyzer.Analyze(in.episode.Title, searched(in.episode)) })
 }
 
 // followRecord places one record in the indexes. Where the writer gave nothing
@@ -301,7 +301,7 @@ func (t *tower) content(v *store.View, n *store.Node, given any) (*indexed, erro
 		}
 	}
 	passages, err := t.passagesOf(v, n)
-	return &indexed{episode: &e, document: t.analyzer.Analyze(e.Title, searched(&e)), whole: true, passages: passages}, err
+	return &indexed{episode: &e, document: t.analyzer.Analyze(e.Title, searched(&e)), passages: passages}, err
 }
 
 // withVector gives content its vector where the caller did not say it again: a
@@ -318,7 +318,7 @@ func (t *tower) withVector(v *store.View, n *store.Node, in *indexed) (*indexed,
 		}
 	}
 	passages, err := t.passagesOf(v, n)
-	return &indexed{episode: &e, document: in.document, whole: in.whole, passages: passages}, err
+	return &indexed{episode: &e, document: in.document, passages: passages}, err
 }
 
 // putVector gives a version the vector that a model has made of it.

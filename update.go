@@ -101,7 +101,11 @@ func (s *Space) changed(e memory.Episode, change func(*memory.Episode) error) (*
 	if !reflect.DeepEqual(e.Links, links) {
 		return nil, memory.Invalid("field_fixed", "links", "links cannot be changed here; use /links")
 	}
-	return s.prepare(e, 0)
+	p, err := s.prepare(e, 0)
+	if err == nil {
+		p.takeApart()
+	}
+	return p, err
 }
 
 // revise writes the new version if the old one still stands.

@@ -327,6 +327,9 @@ func (s *Shard) write(g *group, o *pebble.WriteOptions) error {
 	for space, m := range g.metas {
 		g.layer.set(metaKey(space), encode(m))
 	}
+	if g.batch.Empty() { // one that need not grow
+		g.batch = s.db.NewBatchWithSize(g.layer.size())
+	}
 	if err := g.layer.writeTo(g.batch); err != nil {
 		return fmt.Errorf("fill the batch: %w", err)
 	}

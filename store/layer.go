@@ -137,6 +137,22 @@ func (l *layer) mergeInto(below *layer) {
 	}
 }
 
+// size bounds the bytes of the changes in a batch.
+func (l *layer) size() int {
+	n := batchHeader
+	for k, v := range l.writes {
+		n += len(k) + len(v) + entryHeader
+	}
+	return n
+}
+
+// What a batch of Pebble has beside keys and values: its header, and for each entry a
+// kind and two lengths of up to five bytes.
+const (
+	batchHeader = 12
+	entryHeader = 11
+)
+
 // writeTo puts the changes into a batch, in the order of their keys: that is
 // the quickest for Pebble's skip list.
 func (l *layer) writeTo(b *pebble.Batch) error {
