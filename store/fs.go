@@ -11,8 +11,12 @@ import (
 // file: Pebble recycles its logs, and a recycled log holds, behind what is new,
 // bytes of memories that may have been erased since. And it makes names durable
 // before a marker says one of them: Pebble syncs the directory only afterwards,
-// so that a power cut could leave the marker without the history that it names.
-type freshFS struct{ vfs.FS }
+// so that a power cut could leave the marker without the history that it names. And it
+// has noted how far logs and histories are on disk; synced is nil when nothing is written.
+type freshFS struct {
+	vfs.FS
+	synced *syncedNote
+}
 
 func (f freshFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	if strings.HasPrefix(f.PathBase(name), "marker.") {
@@ -20,14 +24,22 @@ func (f freshFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) 
 			return nil, err
 		}
 	}
-	return f.FS.Create(name, c)
+	return f.create(name, c)
+}
+
+func (f freshFS) create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	file, err := f.FS.Create(name, c)
+	if err != nil || f.synced == nil {
+		return file, err
+	}
+	return f.synced.watch(f.PathBase(name), file), nil
 }
 
 func (f freshFS) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	if err := f.FS.Remove(oldname); err != nil {
 		return nil, err
 	}
-	return f.FS.Create(newname, c)
+	return f.create(newname, c)
 }
 
 // Unwrap gives the file system below.

@@ -30,11 +30,8 @@ import (
 // so what had not arrived when the power went is missing or zero, a sector of
 // the disk at least; a chunk that is there and wrong is damaged.
 //
-// BUG(store): After a crash, the end of the newest log (what was synced last)
-// can still be lost without a word when the log or the version history is cut or
-// the log removed, or when just the damaged chunk has a sector that is all zeros:
-// nothing written later vouches for that end. After a clean close the note
-// (note.go) does.
+// Nothing in a log vouches for its end, what was synced last: that is noted beside it
+// (synced.go), and after a clean close in the note (note.go).
 const (
 	logBlock    = 32 << 10
 	logHeader   = 19

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
@@ -23,7 +24,7 @@ import (
 // was being written when the power went, and reads a damaged version history
 // (MANIFEST) as far as it is whole: after either, acknowledged records are gone
 // without a word. With the note nothing can be missing after a clean close;
-// without it checkLogs looks as closely as a torn end allows.
+// without it checkLogs looks as closely as a torn end and syncedFile allow.
 const closedFile = "CLOSED"
 
 type closedNote struct {
@@ -178,20 +179,31 @@ func checkLogs(fs vfs.FS, dir string) (damage []error, err error) {
 	if manifest == "" && len(logs) > 0 {
 		return append(damage, damagedFile(fs.PathJoin(store, "marker.manifest"), 0, errors.New("it is missing, so that the tables are not known"))), nil
 	}
-	needed := uint64(0)
+	needed, synced := uint64(0), readSynced(fs, dir)
 	if manifest != "" {
+		number, _ := historyNumber(manifest)
 		damage = append(damage, checkMarkers(fs, store, names)...)
 		damage = checkLog(damage, fs, fs.PathJoin(store, manifest), func(b []byte) *tear {
 			needed = firstLog(b)
-			return scanHistory(b)
+			return ofHistory(synced, number).check(scanHistory(b), len(b))
 		})
+	}
+	if newest := synced[syncedLog]; manifest != "" && newest.number >= needed && newest.length > 0 && !slices.Contains(logs, newest.number) {
+		e := damagedFile(fs.PathJoin(store, fmt.Sprintf("%06d.log", newest.number)), 0, fmt.Errorf("it is missing: %d bytes of it were on disk", newest.length))
+		damage = append(damage, e.Hinted("restore a backup; or, to go on without what stood in it, remove the file %s", fs.PathJoin(dir, syncedFile)))
 	}
 	for i, n := range logs {
 		if n < needed {
 			continue
 		}
 		last := i == len(logs)-1
-		damage = checkLog(damage, fs, fs.PathJoin(store, fmt.Sprintf("%06d.log", n)), func(b []byte) *tear { return scanLog(b, uint32(n), last) })
+		damage = checkLog(damage, fs, fs.PathJoin(store, fmt.Sprintf("%06d.log", n)), func(b []byte) *tear {
+			t := scanLog(b, uint32(n), last)
+			if n == synced[syncedLog].number {
+				t = synced[syncedLog].check(t, len(b))
+			}
+			return t
+		})
 	}
 	return damage, nil
 }
@@ -228,7 +240,7 @@ func checkLog(damage []error, fs vfs.FS, path string, scan func([]byte) *tear) [
 	}
 	if t := scan(b); t != nil && t.damage {
 		e := damagedFile(path, int64(t.at), errors.New(t.why))
-		return append(damage, e.Hinted("restore a backup; or, to go on without what stood behind it, cut the file to %d bytes", t.at))
+		return append(damage, e.Hinted("restore a backup; or, to go on without what stood behind it, cut the file to %d bytes and remove the file %s", t.at, syncedFile))
 	}
 	return damage
 }

@@ -105,6 +105,7 @@ type Shard struct {
 	dropped map[memory.SpaceID]bool // owned by the committer: spaces that take no write any more
 	cleaned chan struct{}           // holds a value when files were removed since it was last emptied
 	lock    *pebble.Lock
+	synced  *syncedNote // nil when it is opened for reading
 	stats   counters
 	fatal   atomic.Pointer[error]
 	readers pins
@@ -145,7 +146,7 @@ func (s *Shard) openFiles() error {
 	}
 	s.lock = lock
 	if err = s.openLocked(path); err != nil {
-		return errors.Join(err, lock.Close())
+		return errors.Join(err, s.synced.close(), lock.Close())
 	}
 	return nil
 }
@@ -161,6 +162,11 @@ func (s *Shard) openLocked(path string) error {
 		if err := dropNote(s.opts.FS, s.dir); err != nil {
 			return err
 		}
+		synced, err := openSynced(s.opts.FS, s.dir, s.opts.Log)
+		if err != nil {
+			return openError(s.dir, err)
+		}
+		s.synced = synced
 	}
 	o := s.pebbleOptions()
 	o.Lock = s.lock
@@ -227,7 +233,7 @@ var bloomFilter = bloom.FilterPolicy(10)
 func (s *Shard) pebbleOptions() *pebble.Options {
 	o := s.opts
 	p := &pebble.Options{
-		FS: freshFS{o.FS}, CacheSize: o.CacheBytes, MemTableSize: o.MemTable, MemTableStopWritesThreshold: 6,
+		FS: freshFS{o.FS, s.synced}, CacheSize: o.CacheBytes, MemTableSize: o.MemTable, MemTableStopWritesThreshold: 6,
 		FormatMajorVersion: pebbleFormat, ReadOnly: o.ReadOnly, Logger: pebbleLog{s}, MaxOpenFiles: 1000,
 		Cleaner: remover{}, L0CompactionThreshold: 4, L0StopWritesThreshold: 24, LBaseMaxBytes: 64 << 20,
 		CompactionConcurrencyRange: func() (int, int) { return 1, 2 },
@@ -269,7 +275,7 @@ func (s *Shard) Close() error {
 	s.wiping.Lock() // an erasure stops at its next look at closing
 	defer s.wiping.Unlock()
 	s.readers.close()
-	err := s.db.Close()
+	err := errors.Join(s.db.Close(), s.synced.close())
 	if err == nil && !s.opts.ReadOnly && s.fatal.Load() == nil {
 		// Without a note the directory is read as after a crash, so a disk that is
 		// too full for it is no reason to fail.
