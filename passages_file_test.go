@@ -115,6 +115,7 @@ func (l *shelf) files(t *testing.T) (names []string) {
 			names = append(names, n)
 		}
 	}
+	slices.Sort(names) // a directory has no order
 	return names
 }
 
