@@ -40,6 +40,16 @@ type paced struct {
 	syncs uint64
 }
 
+// late is how long operations waited for a processor and a worker before their calls.
+func (p paced) late() (all []time.Duration) {
+	for turn, due := range p.due {
+		for i := range due {
+			all = append(all, due[i]-p.call[turn][i])
+		}
+	}
+	return all
+}
+
 // compare lets two arms take turns under the same arrivals. n is how many operations
 // each does at least, beside those that warm up.
 func (b *bench) compare(ctx context.Context, n int, arms [2]arm) (took [2]paced, err error) {
@@ -140,6 +150,7 @@ func (b *bench) reportTurns(what string, arms [2]arm, took [2]paced, bar *record
 	for i := range arms {
 		n := len(slices.Concat(took[i].call...))
 		b.Add(record.Figure{Name: fmt.Sprintf("%s %s, syncs of the disk", what, arms[i].name), Value: float64(took[i].syncs) / float64(n), Unit: "a write", N: n}, nil)
+		b.Millis(fmt.Sprintf("%s %s, before the call, p99", what, arms[i].name), quantile(took[i].late(), 0.99), n, nil)
 	}
 	for _, from := range []struct {
 		name string
