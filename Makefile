@@ -47,9 +47,11 @@ staticcheck:
 unit:
 	ENGRAM_REQUIRE_TOOLS=1 $(GO) test -timeout $(TEST_TIMEOUT) ./...
 
+# A program under the race detector sleeps a second before it ends, in case one of
+# its goroutines is about to report: the commands that the tests run are hundreds.
 race:
 	@pkgs=$$(.ci/concurrent); echo "$(GO) test -race -short" $$pkgs; \
-	CGO_ENABLED=1 $(GO) test -race -short -timeout $(TEST_TIMEOUT) $$pkgs
+	GORACE="atexit_sleep_ms=20 $${GORACE:-}" CGO_ENABLED=1 $(GO) test -race -short -timeout $(TEST_TIMEOUT) $$pkgs
 
 fuzz:
 	.ci/fuzz $(FUZZ_SECONDS) $(FUZZ_TOTAL)

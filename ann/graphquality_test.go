@@ -70,7 +70,7 @@ func recallOf(t *testing.T, g *ann.Graph, queries [][]float32, allow *bitset.Bit
 	return float64(found) / float64(max(1, wanted))
 }
 
-// Ten rounds in which half of all is replaced cost no recall, also while what
+// Ten rounds (three with -short) in which half of all is replaced cost no recall, also while what
 // comes is somewhere else than what goes.
 func TestGraphChurn(t *testing.T) {
 	const n, dim = 1200, 64
@@ -88,7 +88,7 @@ func TestGraphChurn(t *testing.T) {
 			}
 			settle(t, g, 2)
 			next := uint32(n)
-			for range 10 {
+			for range brief(10, 3) {
 				if drift {
 					c.move()
 				}
@@ -513,7 +513,7 @@ func TestGraphOddData(t *testing.T) {
 				return w
 			}
 			g := ann.NewSmallGraph(dim, m, 100)
-			for slot := range uint32(1500) {
+			for slot := range uint32(brief(1500, 600)) {
 				g.Put(slot, next())
 			}
 			settle(t, g, 2)

@@ -60,8 +60,11 @@ func saved(t testing.TB, g *ann.Graph) []byte {
 }
 
 func eachKind(t *testing.T, run func(t *testing.T, dim int, m memory.Metric)) {
-	for _, m := range []memory.Metric{memory.MetricCosine, memory.MetricDot, memory.MetricL2} {
-		for _, dim := range []int{3, 65} {
+	for i, m := range []memory.Metric{memory.MetricCosine, memory.MetricDot, memory.MetricL2} {
+		for j, dim := range []int{3, 65} {
+			if testing.Short() && i%2 == j {
+				continue // each metric and each dimension, but not each with each
+			}
 			t.Run(fmt.Sprintf("%s/%d", m, dim), func(t *testing.T) { run(t, dim, m) })
 		}
 	}
@@ -253,4 +256,13 @@ func FuzzLoadGraph(f *testing.F) {
 		}
 		settle(t, g, 2)
 	})
+}
+
+// brief is how much of something a test does: whole, or less of the same with
+// -short, as the race detector runs it.
+func brief(whole, short int) int {
+	if testing.Short() {
+		return short
+	}
+	return whole
 }

@@ -121,7 +121,7 @@ func TestLargeIndexIsTheModel(t *testing.T) {
 	w.x.Purge(w.lsn - 1500)
 	w.m.purge(w.lsn - 1500)
 	filter := rapid.Custom(genFilter)
-	for i := range 300 {
+	for i := range brief(300, 60) {
 		f, now, view := filter.Example(i), epoch.Add(time.Duration(i%3-1)), w.lsn
 		if i%3 == 0 {
 			view = half

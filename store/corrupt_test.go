@@ -161,20 +161,20 @@ func physical(t *testing.T, seed uint64, clean bool) {
 		if len(b) == 0 {
 			continue
 		}
-		for range 8 {
+		for range brief(8, 1) {
 			at, bit := r.IntN(len(b)), byte(1)<<r.IntN(8)
 			if strings.HasSuffix(path, ".sst") {
 				at = r.IntN(len(b) * 3 / 4) // the footer at the end is padded with bytes that mean nothing
 			}
 			try("bit flip", path, at, func(b []byte) []byte { b[at] ^= bit; return b })
 		}
-		for range 2 {
+		for range brief(2, 1) {
 			at := r.IntN(len(b))
 			try("truncation", path, at, func(b []byte) []byte { return b[:at] })
 		}
 	}
 	t.Logf("%d corruptions", n)
-	if n < 50 {
+	if n < brief(50, 10) {
 		t.Errorf("only %d corruptions were tried", n)
 	}
 }
@@ -194,7 +194,7 @@ func TestLogCorruption(t *testing.T) {
 	}
 	want := stateOf(t, copyFS(t, fs))
 	found := 0
-	for at := range b {
+	for at := 0; at < len(b); at += brief(1, 5) {
 		c := copyFS(t, fs)
 		rewriteFile(t, c, path, func(b []byte) []byte { b[at] ^= 1 << (at % 8); return b })
 		s, err := Open("d", small(c))
@@ -240,7 +240,7 @@ func TestMiddleOfLog(t *testing.T) {
 	path := fmt.Sprintf("d/store/%06d.log", logs[len(logs)-1])
 	b, _ := readFile(cut, path)
 	end := len(b)
-	for range 60 {
+	for range brief(60, 20) {
 		at := r.IntN(end - 2000)
 		c := copyFS(t, cut)
 		rewriteFile(t, c, path, func(b []byte) []byte { b[at] ^= 1 << r.IntN(8); return b })
@@ -287,8 +287,8 @@ func TestLogicalCorruption(t *testing.T) {
 	s := open(t, "d", small(copyFS(t, fs)))
 	keys := sample(t, s.db, r, spaces)
 	closed(t, s)
-	for _, kv := range keys {
-		k, v := kv[0], kv[1]
+	for i := 0; i < len(keys); i += brief(1, 4) {
+		k, v := keys[i][0], keys[i][1]
 		try("removal", k, func(db *pebble.DB) error { return db.Delete(k, pebble.Sync) })
 		if len(v) > 0 {
 			changed := slices.Clone(v)
@@ -304,7 +304,7 @@ func TestLogicalCorruption(t *testing.T) {
 		try("unknown key", k, func(db *pebble.DB) error { return db.Set(k, []byte("x"), pebble.Sync) })
 	}
 	t.Logf("%d corruptions", n)
-	if n < 80 {
+	if n < brief(80, 20) {
 		t.Errorf("only %d corruptions were tried", n)
 	}
 }

@@ -113,7 +113,7 @@ func TestMergeOfMany(t *testing.T) {
 // TestMergeRandom: merges, undoes, ends and truncations in any order leave a sound
 // store, which opens again to the same state.
 func TestMergeRandom(t *testing.T) {
-	for seed := range uint64(6) {
+	for seed := range uint64(brief(6, 2)) {
 		fs := vfs.NewMem()
 		s := open(t, "d", small(fs))
 		space := mustSpace(t, s, "random")

@@ -267,3 +267,12 @@ func TestVerifySound(t *testing.T) {
 		t.Errorf("it did not read all: %+v", rep)
 	}
 }
+
+// brief is how much of something a test does: whole, or less of the same with
+// -short, as the race detector runs it.
+func brief(whole, short int) int {
+	if testing.Short() {
+		return short
+	}
+	return whole
+}

@@ -41,6 +41,9 @@ var (
 // TestEveryPage runs the commands of every page, on a server and in a folder of its
 // own, and wants those that it does not run to be marked with the reason.
 func TestEveryPage(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it is the pages that this tests; the commands are those of TestGuide")
+	}
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("there is no curl")
 	}
