@@ -55,6 +55,7 @@ func scripts(dir string, setup func(*testscript.Env) error) testscript.Params {
 		Dir: dir, RequireExplicitExec: true, RequireUniqueNames: true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("TZ", "UTC")
+			e.Setenv("GORACE", os.Getenv("GORACE"))                     // how the race detector ends, see the Makefile
 			tiny, err := filepath.Abs("../../embed/bert/testdata/tiny") // a transformer of chance
 			if err != nil {
 				return err
