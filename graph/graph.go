@@ -62,9 +62,10 @@ func (g *Graph) known(name string) (typeID, bool) {
 }
 
 // Put adds a link, or gives a new weight to the one that is there. The strings
-// of l are copied. ErrLink for what is not a link; then nothing changed.
+// of l are copied. ErrLink for what is not a link; then nothing changed. A link has
+// a type: "" stands for all of them elsewhere.
 func (g *Graph) Put(l Link) error {
-	if l.From == 0 || l.To == 0 || !(l.Weight >= 0) || math.IsInf(l.Weight, 1) {
+	if l.From == 0 || l.To == 0 || l.Type == "" || !(l.Weight >= 0) || math.IsInf(l.Weight, 1) {
 		return ErrLink
 	}
 	t, w := g.typeOf(l.Type), weightOf(l.Weight)

@@ -248,14 +248,14 @@ func reloaded(t fataler, g *Graph) *Graph {
 func TestPutRefuses(t *testing.T) {
 	g := New()
 	for _, l := range []Link{
-		{From: 0, To: 1, Weight: 1}, {From: 1, To: 0, Weight: 1}, {From: 1, To: 2, Weight: -1},
-		{From: 1, To: 2, Weight: math.NaN()}, {From: 1, To: 2, Weight: math.Inf(1)},
+		{From: 0, To: 1, Type: "a", Weight: 1}, {From: 1, To: 0, Type: "a", Weight: 1}, {From: 1, To: 2, Type: "a", Weight: -1},
+		{From: 1, To: 2, Type: "a", Weight: math.NaN()}, {From: 1, To: 2, Type: "a", Weight: math.Inf(1)}, {From: 1, To: 2, Weight: 1},
 	} {
 		if err := g.Put(l); !errors.Is(err, ErrLink) {
 			t.Errorf("Put(%v) says %v", l, err)
 		}
 	}
-	if g.Stats().Links != 0 || g.nodes() != 0 {
+	if g.Stats().Links != 0 || g.nodes() != 0 || len(g.Types()) != 0 {
 		t.Error("a refused link left something behind")
 	}
 }

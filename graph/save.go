@@ -284,7 +284,7 @@ func (l *loader) head() error {
 
 func (l *loader) oneType() {
 	name := string(l.take(l.uint(frameMost)))
-	if _, twice := l.g.ids[name]; l.bad || twice || uint64(len(l.g.types)) >= l.types {
+	if _, twice := l.g.ids[name]; l.bad || twice || name == "" || uint64(len(l.g.types)) >= l.types {
 		l.bad = true
 		return
 	}
