@@ -229,7 +229,7 @@ type cut struct {
 func TestPowerCut(t *testing.T) {
 	runs, cutsPerRun := 25, 41
 	if testing.Short() {
-		runs = 3
+		runs = 1
 	}
 	seed := seedOf(t)
 	cuts, flushes, compactions := 0, int64(0), int64(0)
