@@ -11,7 +11,7 @@ import (
 )
 
 // ErrLink is the error of Put for a link that memory would have refused: an end
-// that is no node, or a weight that is negative or not finite.
+// that is no node, no type, or a weight that is negative or not finite.
 var ErrLink = errors.New("graph: not a link")
 
 // Link is what the graph keeps of a memory.Link. (From, To, Type, Tag) tells it
