@@ -6,6 +6,8 @@ import (
 	"slices"
 )
 
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
 // resealed puts the right checksum behind every frame of a snapshot.
 func resealed(data []byte) []byte {
 	data = slices.Clone(data)

@@ -1,14 +1,12 @@
 package graph
 
 import (
-	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"slices"
 
+	"github.com/engramdb/engram/internal/saved"
 	"github.com/engramdb/engram/memory"
 )
 
@@ -17,99 +15,54 @@ const (
 	saveMagic   = "ENGGRAPH"
 	saveVersion = 1
 
-	frameHead  = 'H'
 	frameTypes = 'T'
 	frameLists = 'L'
-	frameEnd   = 'E'
 
-	frameFull = 64 << 10 // a frame is written out when it is larger
-	frameMost = 1 << 20  // a larger one is corrupt
+	frameMost = 1 << 20 // a larger frame is corrupt
 )
 
 var (
 	// ErrCorrupt is the error of Load for bytes that Save did not write: rebuild
 	// the graph from the state.
-	ErrCorrupt = errors.New("graph is corrupt")
+	ErrCorrupt = saved.ErrCorrupt
 	// ErrVersion is the error of Load for a format of a later release.
-	ErrVersion = errors.New("graph has an unknown format version")
+	ErrVersion = saved.ErrVersion
 )
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Save writes the graph, so that Load makes an equal one. Nothing that has ended
 // is in it, but for the name of a type that no link has any more. Other errors
 // than w's are not known.
 func (g *Graph) Save(w io.Writer) error {
-	s := saver{w: w}
-	s.crc = crc32.Update(0, castagnoli, []byte(saveMagic))
-	s.write([]byte(saveMagic))
-	s.begin(frameHead)
-	s.uint(saveVersion)
-	s.uint(uint64(len(g.types)))
-	s.uint(uint64(g.nodes()))
-	s.uint(uint64(g.out.links))
-	s.end()
+	s := saver{saved.NewWriter(w, saveMagic, saveVersion)}
+	s.Uint(uint64(len(g.types)))
+	s.Uint(uint64(g.nodes()))
+	s.Uint(uint64(g.out.links))
+	s.End()
 	s.types(g)
 	s.lists(g)
-	s.begin(frameEnd)
-	s.end()
-	if s.err != nil {
-		return fmt.Errorf("save graph: %w", s.err)
+	if err := s.Finish(); err != nil {
+		return fmt.Errorf("save graph: %w", err)
 	}
 	return nil
 }
 
-// saver writes frames; after the first error it does nothing.
-type saver struct {
-	w   io.Writer
-	err error
-	crc uint32 // of all bytes so far, checksums left out
-	buf []byte // the frame, after 4 bytes for its length
-}
-
-func (s *saver) write(b []byte) {
-	if s.err == nil {
-		_, s.err = s.w.Write(b)
-	}
-}
-
-func (s *saver) begin(kind byte) { s.buf = append(s.buf[:0], 0, 0, 0, 0, kind) }
-
-// end writes the frame. Its checksum goes over all frames before too, so that
-// frames cannot be swapped or left out.
-func (s *saver) end() {
-	binary.LittleEndian.PutUint32(s.buf, uint32(len(s.buf)-4))
-	s.crc = crc32.Update(s.crc, castagnoli, s.buf)
-	s.buf = binary.LittleEndian.AppendUint32(s.buf, s.crc)
-	s.write(s.buf)
-}
-
-// next begins a new frame of the same kind when this one is full.
-func (s *saver) next(kind byte) {
-	if len(s.buf) >= frameFull {
-		s.end()
-		s.begin(kind)
-	}
-}
-
-func (s *saver) uint(v uint64) { s.buf = binary.AppendUvarint(s.buf, v) }
+type saver struct{ *saved.Writer }
 
 func (s *saver) types(g *Graph) {
-	s.begin(frameTypes)
+	s.Begin(frameTypes)
 	for _, t := range g.types {
-		s.uint(uint64(len(t)))
-		s.buf = append(s.buf, t...)
-		s.next(frameTypes)
+		s.Text(t)
+		s.Next(frameTypes)
 	}
-	s.end()
+	s.End()
 }
 
 // lists writes the links out of each node; those into it follow from them.
 func (s *saver) lists(g *Graph) {
-	s.begin(frameLists)
+	s.Begin(frameLists)
 	for n := range g.nodes() {
 		l := g.out.list(memory.Ordinal(n))
-		s.uint(uint64(l.n))
+		s.Uint(uint64(l.n))
 		var kind, other uint64 // of the entry before
 		for i := 0; ; i++ {
 			entries, tags := g.out.part(l, i)
@@ -118,43 +71,37 @@ func (s *saver) lists(g *Graph) {
 			}
 			for j, e := range entries {
 				k, o := uint64(e.kind()), uint64(e.other())
-				s.uint(k - kind)
+				s.Uint(k - kind)
 				if k != kind {
 					other = 0
 				}
-				s.uint(o - other)
+				s.Uint(o - other)
 				kind, other = k, o
-				s.buf = binary.LittleEndian.AppendUint16(s.buf, uint16(e.weight()))
-				s.buf = binary.LittleEndian.AppendUint32(s.buf, tags[j])
-				s.next(frameLists)
+				s.Uint16(uint16(e.weight()))
+				s.Uint32(tags[j])
+				s.Next(frameLists)
 			}
 		}
 		if n&0xff == 0 {
-			s.next(frameLists)
+			s.Next(frameLists)
 		}
 	}
-	s.end()
+	s.End()
 }
 
 // Load reads what Save wrote. ErrCorrupt, ErrVersion, or r's errors. It takes
 // memory only for bytes that are there.
 func Load(r io.Reader) (*Graph, error) {
-	l := loader{g: New(), r: r}
+	l := loader{Reader: saved.NewReader(r, frameMost), g: New()}
 	if err := l.run(); err != nil {
 		return nil, fmt.Errorf("load graph: %w", err)
 	}
 	return l.g, nil
 }
 
-// loader reads frames. Reading past the end of a frame marks it bad, so that the
-// code that takes it apart need not ask each time.
 type loader struct {
-	g    *Graph
-	r    io.Reader
-	crc  uint32
-	body bytes.Buffer
-	buf  []byte // what is left of the frame
-	bad  bool
+	*saved.Reader
+	g *Graph
 
 	types, nodes, links uint64 // announced
 
@@ -166,126 +113,39 @@ type loader struct {
 }
 
 func (l *loader) run() error {
-	magic := make([]byte, len(saveMagic))
-	if err := l.full(magic); err != nil {
-		return err
-	}
-	if string(magic) != saveMagic {
-		return ErrCorrupt
-	}
-	l.crc = crc32.Update(0, castagnoli, magic)
 	if err := l.head(); err != nil {
 		return err
 	}
-	for lists := false; ; {
-		kind, err := l.frame()
-		if err != nil {
-			return err
-		}
+	lists := false
+	err := l.Frames(func(kind byte) func() {
 		switch {
 		case kind == frameTypes && !lists:
-			l.each(l.oneType)
+			return l.oneType
 		case kind == frameLists:
 			lists = true
-			l.each(l.oneEntry)
-		case kind == frameEnd && len(l.buf) == 0:
-			return l.finish()
-		default:
-			return ErrCorrupt
+			return l.oneEntry
 		}
-		if l.bad {
-			return ErrCorrupt
-		}
-	}
-}
-
-func (l *loader) each(part func()) {
-	for len(l.buf) > 0 && !l.bad {
-		part()
-	}
-}
-
-func (l *loader) full(b []byte) error {
-	_, err := io.ReadFull(l.r, b)
-	return cutShort(err)
-}
-
-func cutShort(err error) error {
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
-		return fmt.Errorf("%w: it is cut short", ErrCorrupt)
-	}
-	return err
-}
-
-// frame reads the next frame into l.buf and gives its kind. The buffer grows as
-// bytes come, so a false length takes no memory.
-func (l *loader) frame() (byte, error) {
-	var word [4]byte
-	if err := l.full(word[:]); err != nil {
-		return 0, err
-	}
-	n := binary.LittleEndian.Uint32(word[:])
-	if n == 0 || n > frameMost {
-		return 0, ErrCorrupt
-	}
-	l.crc = crc32.Update(l.crc, castagnoli, word[:])
-	l.body.Reset()
-	if _, err := io.CopyN(&l.body, l.r, int64(n)); err != nil {
-		return 0, cutShort(err)
-	}
-	l.crc = crc32.Update(l.crc, castagnoli, l.body.Bytes())
-	if err := l.full(word[:]); err != nil {
-		return 0, err
-	}
-	if binary.LittleEndian.Uint32(word[:]) != l.crc {
-		return 0, fmt.Errorf("%w: checksum", ErrCorrupt)
-	}
-	l.buf = l.body.Bytes()[1:]
-	return l.body.Bytes()[0], nil
-}
-
-func (l *loader) uint(most uint64) uint64 {
-	v, n := binary.Uvarint(l.buf)
-	if n <= 0 || v > most {
-		l.bad, l.buf = true, nil
-		return 0
-	}
-	l.buf = l.buf[n:]
-	return v
-}
-
-func (l *loader) take(n uint64) []byte {
-	if n > uint64(len(l.buf)) {
-		l.bad, l.buf = true, nil
 		return nil
-	}
-	b := l.buf[:n]
-	l.buf = l.buf[n:]
-	return b
-}
-
-func (l *loader) head() error {
-	kind, err := l.frame()
+	})
 	if err != nil {
 		return err
 	}
+	return l.finish()
+}
+
+func (l *loader) head() error {
+	if err := l.Head(saveMagic, saveVersion); err != nil {
+		return err
+	}
 	const most = 1<<32 - 1
-	if version := l.uint(1<<64 - 1); kind != frameHead || l.bad {
-		return ErrCorrupt
-	} else if version != saveVersion {
-		return fmt.Errorf("%w %d; this release knows %d", ErrVersion, version, saveVersion)
-	}
-	l.types, l.nodes, l.links = l.uint(typesMost), l.uint(1<<32), l.uint(most)
-	if l.bad || len(l.buf) > 0 {
-		return ErrCorrupt
-	}
-	return nil
+	l.types, l.nodes, l.links = l.Uint(typesMost), l.Uint(1<<32), l.Uint(most)
+	return l.HeadEnd()
 }
 
 func (l *loader) oneType() {
-	name := string(l.take(l.uint(frameMost)))
-	if _, twice := l.g.ids[name]; l.bad || twice || name == "" || uint64(len(l.g.types)) >= l.types {
-		l.bad = true
+	name := l.Text()
+	if _, twice := l.g.ids[name]; l.Bad() || twice || name == "" || uint64(len(l.g.types)) >= l.types {
+		l.Refuse(true)
 		return
 	}
 	l.g.addType(name)
@@ -294,25 +154,25 @@ func (l *loader) oneType() {
 // oneEntry reads the beginning of a list, or an entry of the one that has begun.
 func (l *loader) oneEntry() {
 	if l.left == 0 {
-		l.left = l.uint(l.links)
+		l.left = l.Uint(l.links)
 		l.kind, l.other = 0, 0
 		nodes := len(l.g.out.lists)
-		if l.bad || uint64(nodes) >= l.nodes || nodes == 0 && l.left > 0 {
-			l.bad = true // more nodes than announced, or links of node 0, which is none
+		if l.Bad() || uint64(nodes) >= l.nodes || nodes == 0 && l.left > 0 {
+			l.Refuse(true) // more nodes than announced, or links of node 0, which is none
 			return
 		}
 		l.g.out.lists = append(l.g.out.lists, list{})
 		return
 	}
 	l.left--
-	k := l.kind + l.uint(typesMost)
+	k := l.kind + l.Uint(typesMost)
 	if k != l.kind {
 		l.other = 0
 	}
-	o := l.other + l.uint(1<<32-1)
-	fixed := l.take(6)
-	if l.bad || k >= l.types || o == 0 || o >= l.nodes || o >= 1<<32 {
-		l.bad = true
+	o := l.other + l.Uint(1<<32-1)
+	fixed := l.Take(6)
+	if l.Bad() || k >= l.types || o == 0 || o >= l.nodes || o >= 1<<32 {
+		l.Refuse(true)
 		return
 	}
 	l.kind, l.other = k, o
@@ -323,9 +183,9 @@ func (l *loader) oneEntry() {
 func (l *loader) add(e entry, tag uint32) {
 	if n := len(l.entries); n > 0 {
 		last := l.entries[n-1].place()
-		l.bad = e.place() < last || e.place() == last && tag <= l.tags[n-1]
+		l.Refuse(e.place() < last || e.place() == last && tag <= l.tags[n-1])
 	}
-	if l.bad = l.bad || e.weight() > weightMost; l.bad {
+	if l.Refuse(e.weight() > weightMost); l.Bad() {
 		return
 	}
 	l.entries, l.tags = append(l.entries, e), append(l.tags, tag)

@@ -54,6 +54,7 @@ var rooms = []room{
 
 	{path: "internal/best", level: leaf, says: "the best few of many: the bounded heap under every ranking"},
 	{path: "internal/clock", level: leaf, says: "the time as an argument"},
+	{path: "internal/saved", level: leaf, says: "how saved indexes lie on disk: frames that are read through, pages that are mapped"},
 	{path: "internal/telemetry", level: leaf, says: "metrics, traces and logs"},
 	{path: "internal/arch", level: leaf, says: "the rules of the house as tests"},
 
