@@ -64,7 +64,8 @@ type lacking struct {
 	slots   bitset.BitSet // in the queue or under way
 	step    int           // how many to take next; 0: embedStep
 	uncut   *uncut        // long texts that are still looked for; nil: none are
-	resting bool          // the model failed a moment ago
+	resting bool          // the model failed a moment ago, or there was no memory
+	full    bool          // it was memory
 	news    chan struct{} // closed when something has changed; nil: nobody waits
 }
 
@@ -104,6 +105,12 @@ func (l *lacking) settle(slots []uint32, failed bool) {
 		l.step = min(embedStep, 2*l.step)
 	}
 	l.tell()
+}
+
+// again puts back what take gave, of which half is taken next.
+func (l *lacking) again(slots []uint32) {
+	l.queue = append(slots, l.queue...)
+	l.step = len(slots) / 2
 }
 
 func (l *lacking) tell() {
@@ -298,22 +305,41 @@ func (db *DB) embedPart(ctx context.Context, t *tower, b backlog, before *puttin
 	if !t.awaited(b) {
 		making = embed.Aside(ctx, db.aside().step)
 	}
-	put, err := t.embedSlots(making, b, slots)
+	put, room, err := t.embedSlots(making, b, slots)
+	if err == nil { // what was put a moment ago counts
+		before.wait()
+		_ = t.catchUp(everything) // readers are told what is wrong
+		err = room()
+	}
+	if errors.Is(err, errNoRoom) && len(slots) > 1 { // some may fit
+		t.mu.Lock()
+		b.again(slots)
+		t.mu.Unlock()
+		return true
+	}
 	if err == nil && before.start(db, t, func() { db.settle(ctx, t, b, slots, put()) }) {
 		return true
 	}
 	if err == nil {
 		err = store.ErrClosed // of the database or of the space: they are made when it opens
 	}
+	before.wait() // or its success, which comes later, would say that nothing is wrong
 	db.settle(ctx, t, b, slots, err)
 	return false
 }
 
 // settle ends what embedPart began.
 func (db *DB) settle(ctx context.Context, t *tower, b backlog, slots []uint32, err error) {
+	full := errors.Is(err, errNoRoom)
 	t.mu.Lock()
+	told := b.full && full
+	b.full = full
 	b.settle(slots, err != nil)
 	t.mu.Unlock()
+	if told {
+		db.laterBy("embed later", embedRetryRefused, func() { t.embedAgain(b) })
+		return
+	}
 	if err != nil && !errors.Is(err, store.ErrClosed) && ctx.Err() == nil && !t.space.dropped.Load() {
 		db.opts.Logger.Warn("vectors are delayed", "space", t.space.name, "model", b.model.name, "error", err)
 		db.laterBy("embed later", retryAfter(err), func() { t.embedAgain(b) })
@@ -337,17 +363,30 @@ type wanting struct {
 }
 
 // embedSlots makes the vectors of slots; put commits them.
-func (t *tower) embedSlots(ctx context.Context, b backlog, slots []uint32) (put func() error, err error) {
+// room says whether there is memory for them still, when those made before are in; it is
+// asked before the model is, too.
+func (t *tower) embedSlots(ctx context.Context, b backlog, slots []uint32) (put, room func() error, err error) {
+	nothing := func() error { return nil }
 	texts, err := t.textsOf(slots, b)
 	if err != nil || len(texts) == 0 {
-		return func() error { return nil }, err
+		return nothing, nothing, err
+	}
+	if err := t.roomForMade(b, len(texts), 0); err != nil {
+		return nil, nil, err
 	}
 	vectors, err := t.space.embedTexts(ctx, b.model, texts)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	passages, err := t.embedPassages(ctx, b.model, texts)
-	return func() error { return t.putVectors(ctx, b, texts, vectors, passages) }, err
+	passages, err := t.embedPassages(ctx, b, texts)
+	made := 0
+	for _, p := range passages {
+		if p != nil {
+			made += len(p.Spans)
+		}
+	}
+	put = func() error { return t.putVectors(ctx, b, texts, vectors, passages) }
+	return put, func() error { return t.roomForMade(b, len(texts), made) }, err
 }
 
 // putVectors commits the vectors of texts. What was ended or changed in the meantime is
@@ -569,7 +608,7 @@ func (s *Space) waitVector(ctx context.Context, w *Written, hasty bool) (pending
 	return true
 }
 
-// errResting says that the model failed a moment ago.
+// errResting says that the model failed a moment ago, or that there is no memory.
 var errResting = errors.New("the model rests")
 
 // lacks says whether a version lacks a vector that is to come: by a channel that is
@@ -585,7 +624,7 @@ func (t *tower) lacks(w *Written, hasty bool) (news chan struct{}, err error) {
 	if !ok || !t.lacking.slots.Test(uint(slot)) {
 		return nil, nil
 	}
-	if hasty && t.lacking.resting {
+	if hasty && t.lacking.resting || t.lacking.full {
 		return nil, errResting
 	}
 	if t.lacking.news == nil {
@@ -640,8 +679,9 @@ func (s *Space) hasModel() bool {
 
 // embedInline makes the vector of a memory that brings none, when the space's model
 // takes microseconds: it is stored in the memory's own record, and nothing is
-// pending. Of another model, or when this one fails, the vector follows.
-func (s *Space) embedInline(p *prepared, settings memory.Settings) {
+// pending. Of another model, when this one fails, or while there is no memory for it, the
+// vector follows. ahead is how many go before it in its batch.
+func (s *Space) embedInline(p *prepared, settings memory.Settings, ahead int) {
 	e := p.episode
 	if len(e.Vector) > 0 || !embeddable(e) {
 		return
@@ -652,7 +692,7 @@ func (s *Space) embedInline(p *prepared, settings memory.Settings) {
 		return
 	}
 	quick, ok := m.Model.(embed.QuickModel)
-	if !ok || passageSpans(m.Model, e) != nil { // passages follow together with the vector
+	if !ok || !s.roomInline(ahead) || passageSpans(m.Model, e) != nil { // passages follow together with the vector
 		p.follows = true
 		return
 	}

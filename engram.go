@@ -185,6 +185,7 @@ func (db *DB) Stats() Stats {
 		if t.isOpen() {
 			waits, _ := t.waiting()
 			s.Vectors.Tail += waits
+			s.Vectors.Delayed += t.delayed()
 		}
 	}
 	return s

@@ -89,6 +89,8 @@ const (
 func retryAfter(err error) time.Duration {
 	var r *remote.Error
 	switch {
+	case errors.Is(err, errNoRoom):
+		return embedRetryRefused
 	case !errors.As(err, &r):
 		return embedRetry
 	case r.RetryAfter > 0:

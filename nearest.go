@@ -211,26 +211,18 @@ func (t *tower) growth(n int) int64 {
 		return 0
 	}
 	set := t.space.Settings().Vector
-	has := t.vectors.Len()
-	return max(0, vectorBytes(has+n, set.Dimension, false)-vectorBytes(has, set.Dimension, false))
+	return grown(t.vectors.Len(), n, set.Dimension)
 }
 
 // roomForVectors refuses what would pass the budget of vector indexes. Spaces that
 // nobody uses are closed first.
 func (db *DB) roomForVectors(bytes int64) error {
-	for !db.vectors.fits(bytes) {
-		t := db.takeIdleVectors()
-		if t == nil && db.pasts.dropOne() {
-			continue
-		}
-		if t == nil {
-			db.vectors.refused.Add(1)
-			return memory.Errorf(memory.KindBusy, "vector_memory_full", "the vector indexes take %d of %d bytes, and %d more are needed", db.vectors.used(), db.vectors.most, bytes).
-				Hinted("give them more memory (vector_memory), forget what is not needed, or keep these vectors in another process")
-		}
-		db.save(t, snapshotWorth)
+	if db.makeRoom(bytes) {
+		return nil
 	}
-	return nil
+	db.vectors.refused.Add(1)
+	return memory.Errorf(memory.KindBusy, "vector_memory_full", "the vector indexes take %d of %d bytes, and %d more are needed", db.vectors.used(), db.vectors.most, bytes).
+		Hinted("give them more memory (vector_memory), forget what is not needed, or keep these vectors in another process")
 }
 
 // takeIdleVectors takes out the tower with vectors that was least recently used, of
@@ -305,6 +297,7 @@ type VectorStats struct {
 	LinkSeconds float64
 	Slowed      uint64 // writes that made links first, as too many waited
 	Refused     uint64 // writes and openings for which there was no room
+	Delayed     int    // texts that get their vectors from a model when there is room for them
 	// Recall is the outcome of the last CheckRecall, and RecallChecked when that was, in
 	// Unix seconds; both are 0 before the first.
 	Recall, RecallChecked float64

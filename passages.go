@@ -64,13 +64,18 @@ func fits(counter embed.Counter, body string, spans []text.Span, tokens int) boo
 }
 
 // embedPassages makes the passages of the texts that are long, embedStep vectors at a
-// time; nil for the others.
-func (t *tower) embedPassages(ctx context.Context, m *openModel, texts []wanting) ([]*store.Passages, error) {
+// time; nil for the others. The error is errNoRoom before there is none.
+func (t *tower) embedPassages(ctx context.Context, b backlog, texts []wanting) ([]*store.Passages, error) {
 	all := make([]*store.Passages, len(texts))
+	m, made := b.model, 0
 	for i, x := range texts {
 		spans := passageSpans(m.Model, x.episode)
 		if len(spans) == 0 {
 			continue
+		}
+		made += len(spans)
+		if err := t.roomForMade(b, len(texts), made); err != nil {
+			return nil, err
 		}
 		p := &store.Passages{}
 		for len(spans) > 0 {
@@ -155,7 +160,7 @@ func putPassages(x *ann.Passages, slot uint32, p *store.Passages, dimension int)
 	x.Put(slot, spans, p.Vectors)
 }
 
-// passagesStep is how many passages are read before room for as many more is looked for.
+// passagesStep is how many passages are read at most before room for more is looked for.
 const passagesStep = 1024
 
 // readPassages reads the passages of all live slots in one sweep. How many there are
@@ -179,8 +184,9 @@ func (t *tower) readPassages(ctx context.Context, v *store.View) error {
 			into, dimension = t.next.passages, t.next.Dimension
 		}
 		if left -= len(p.Spans); left < 0 {
-			left = passagesStep
-			if failed = t.roomForPassages(into, dimension); failed != nil {
+			room := passagesRoom(into, len(p.Spans))
+			left = room - len(p.Spans)
+			if failed = t.roomForPassages(into, room, dimension); failed != nil {
 				return false
 			}
 		}
@@ -197,11 +203,11 @@ func (t *tower) readPassages(ctx context.Context, v *store.View) error {
 	return err
 }
 
-// roomForPassages refuses when passagesStep more would pass the budget.
-func (t *tower) roomForPassages(x *ann.Passages, dimension int) error {
+// roomForPassages refuses when so many more would pass the budget.
+func (t *tower) roomForPassages(x *ann.Passages, more, dimension int) error {
 	t.noteVectors()
 	n, _ := x.Len()
-	return t.space.db.roomForVectors(vectorBytes(n+passagesStep, dimension, false) - vectorBytes(n, dimension, false))
+	return t.space.db.roomForVectors(grown(n, more, dimension))
 }
 
 // Passage is the part of a long text that a cue was like, in bytes of the text.

@@ -131,8 +131,9 @@ func (t *tower) mendPassages(ctx context.Context, v *store.View, cut *bitset.Bit
 			return err
 		}
 		if left -= len(p.Spans); left < 0 {
-			left = passagesStep
-			if err := t.roomForPassages(t.passages, t.st.Settings.Vector.Dimension); err != nil {
+			room := passagesRoom(t.passages, len(p.Spans))
+			left = room - len(p.Spans)
+			if err := t.roomForPassages(t.passages, room, t.st.Settings.Vector.Dimension); err != nil {
 				return err
 			}
 		}

@@ -358,6 +358,9 @@ func (s *Space) reembedding() *Reembedding {
 	if t.next != nil {
 		r.Total = t.facets.Stats().Live
 		r.Done = max(r.Total-int(t.next.lacking.slots.Count()), 0)
+		if t.next.lacking.full {
+			r.Err = errNoRoom
+		}
 	}
 	return r
 }

@@ -126,7 +126,7 @@ func (s *Space) prepare(e memory.Episode, ahead int) (*prepared, error) {
 	if p.in, err = s.index(&e, ahead); err != nil {
 		return nil, err
 	}
-	s.embedInline(p, settings)
+	s.embedInline(p, settings, ahead)
 	return p, nil
 }
 

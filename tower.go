@@ -489,7 +489,7 @@ func (ts *towers) haveWork(t *tower) {
 func (t *tower) hasWork() bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return t.lacking.slots.Any() || t.lacking.uncut != nil || unlinked(t.linked()) > 0 || t.assoc != nil && len(t.assoc.fresh)+len(t.assoc.near) > 0 ||
+	return t.lacking.slots.Any() && !t.lacking.full || t.lacking.uncut != nil || unlinked(t.linked()) > 0 || t.assoc != nil && len(t.assoc.fresh)+len(t.assoc.near) > 0 ||
 		t.next != nil && t.next.lacking.slots.Any()
 }
 

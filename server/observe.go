@@ -207,6 +207,7 @@ func (c dbCollector) Collect(out chan<- prometheus.Metric) {
 	counter("engram_vector_links_seconds_total", "How long making links took.", st.Vectors.LinkSeconds)
 	counter("engram_vector_writers_slowed_total", "Writes that made links first, as too many vectors waited for them.", float64(st.Vectors.Slowed))
 	counter("engram_vector_refused_total", "Writes and openings of spaces for whose vectors there was no memory.", float64(st.Vectors.Refused))
+	gauge("engram_vector_delayed", "Texts of open spaces that get their vectors when there is memory for them.", float64(st.Vectors.Delayed))
 	gauge("engram_vector_recall", "Recall@10 of the index of vectors when it was last checked (check_recall); 0: not yet.", st.Vectors.Recall)
 	gauge("engram_vector_recall_checked_seconds", "When recall was last checked, in Unix seconds; 0: not yet.", st.Vectors.RecallChecked)
 	gauge("engram_pasts", "Earlier states whose indexes are in memory, for questions as of then.", float64(st.Pasts.Kept))
