@@ -209,7 +209,7 @@ func startLibraries(ctx context.Context, rivals *Rivals, r *KernelReport, say fu
 		return nil, nil
 	}
 	with := *rivals
-	with.script = filepath.Join(rivals.scratch, "kernels.py")
+	with.script = filepath.Join(rivals.scratch, "kernels.py") // beside rival.py, which it imports
 	if err := os.WriteFile(with.script, []byte(kernelWorker), 0o644); err != nil {
 		return nil, err
 	}

@@ -1,7 +1,9 @@
 """The distance kernels of other libraries, one query against many rows a call, in a process of its own: reads a JSON object a line,
 does it, answers with one. Their batch form is cdist; numkong's dots_packed wants rows that were packed before, which an index whose
 rows come and go does not have."""
-import importlib, json, os, sys, time
+import importlib, time
+
+import rival
 
 METRICS = {"dot float32": "dot", "l2 float32": "sqeuclidean", "dot int8": "dot", "l2 int8": "sqeuclidean"}
 
@@ -36,18 +38,5 @@ class Worker:
         return {"seconds": took[len(took) // 4] / piece}
 
 
-def main():
-    answers = os.fdopen(os.dup(1), "w")  # libraries that print must not spoil the answers
-    os.dup2(2, 1)
-    w = Worker()
-    for line in sys.stdin:
-        ask = json.loads(line)
-        try:
-            answer = getattr(w, ask.pop("do"))(**ask)
-        except Exception as e:
-            answer = {"error": f"{type(e).__name__}: {e}"}
-        print(json.dumps(answer), file=answers, flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    rival.main(Worker())

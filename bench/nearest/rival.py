@@ -219,10 +219,10 @@ class Worker:
         return {"ids": ids, "seconds": time.perf_counter() - began}
 
 
-def main():
+def main(w):
+    """Does what w can, as long as it is asked; kernels.py, which lies beside this file, ends with it too."""
     answers = os.fdopen(os.dup(1), "w")  # libraries that print must not spoil the answers
     os.dup2(2, 1)
-    w = Worker()
     for line in sys.stdin:
         ask = json.loads(line)
         try:
@@ -233,4 +233,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(Worker())
