@@ -200,7 +200,8 @@ func vectorBytes(n, dimension int, inFile bool) int64 {
 	}
 	const chunk, links, tables = 1024, 4 * 32, 32
 	code := (dimension + 63) / 64 * 64
-	return int64((n+chunk-1)/chunk*chunk) * int64(numbers+code+links+tables)
+	sketch := code/8 + 16
+	return int64((n+chunk-1)/chunk*chunk) * int64(numbers+code+sketch+links+tables)
 }
 
 // growth is what n more vectors take in the index of a tower that has been opened.

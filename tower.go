@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -480,7 +481,7 @@ func (ts *towers) haveWork(t *tower) {
 	if t.assoc != nil && len(t.assoc.fresh)+len(t.assoc.near) > 0 && !t.assoc.resting {
 		wake(ts.fresh)
 	}
-	if unlinked(t.linked()) > 0 {
+	if all := t.linked(); unlinked(all) > 0 || slices.ContainsFunc(all, (*ann.Graph).LacksSketches) {
 		wake(ts.unlinked)
 	}
 }

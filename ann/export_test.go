@@ -63,3 +63,6 @@ func SetSums(b []byte, dim int, m memory.Metric) {
 func NewSmallPassages(dim int, m memory.Metric, flat int) *Passages {
 	return newPassages(newGraph(dim, m, flat))
 }
+
+// Sketched says whether all rows have sketches.
+func Sketched(g *Graph) bool { return g.sketch.whole() }

@@ -34,6 +34,7 @@ type Graph struct {
 	vectors [][]float32 // vectorRows each
 	links   [][]uint32  // degree a row, filled up with the row itself
 	lifts   [][]lift    // under the inner product
+	sketch  sketches    // 1-bit codes, which long scans look at first
 	slots   []uint32
 	states  []state
 	born    []uint32 // number of the Put that filled the row
@@ -136,6 +137,9 @@ func (g *Graph) fill(row uint32) {
 	}
 	f, l, ok := g.code.encode(code, g.vector(row), g.room)
 	*g.coded.Factor(row) = f
+	if ok {
+		g.makeSketch(row)
+	}
 	if g.metric == memory.MetricDot {
 		*g.liftOf(row) = l
 	}

@@ -453,13 +453,13 @@ func TestGraphBytes(t *testing.T) {
 		}
 		g.Put(slot, v)
 	}
-	if each := g.Bytes() / n; each > 768*5+250 {
+	if each := g.Bytes() / n; each > 768*5+370 {
 		t.Errorf("it takes %d bytes a vector", each)
 	}
 	if err := g.Adopt(saved(t, g)); err != nil {
 		t.Fatal(err)
 	}
-	if each := g.Bytes() / n; each > 960 {
+	if each := g.Bytes() / n; each > 1080 {
 		t.Errorf("it takes %d bytes a vector beside the snapshot", each)
 	}
 }

@@ -40,7 +40,8 @@ type Plan struct {
 	// A part of a sweep: over rows [from, to), when so many were dead.
 	from, to, dead int
 
-	moves bool // of rows that lie too far apart
+	moves    bool // of rows that lie too far apart
+	sketched *sketchedChunk
 }
 
 // A change is new links of a row that is linked: what it has, and added, of which
@@ -74,11 +75,15 @@ func (g *Graph) Plan() *Plan {
 	if g.flat != nil {
 		return nil
 	}
-	// Two of three plans are for the tail, so that it does not grow during a sweep.
+	// One of three plans at least is for the tail, so that it does not grow without end
+	// during a sweep, or while sketches are made.
 	if p := g.planSweep(); p != nil && (g.placed%3 == 0 || g.tail.len() == 0) {
 		return p
 	}
 	n := min(PlanRows, g.tail.len())
+	if p := g.planSketches(); p != nil && (g.placed%3 == 1 || n == 0) {
+		return p
+	}
 	if n == 0 {
 		return g.planMove()
 	}
@@ -369,6 +374,8 @@ func (g *Graph) Place(p *Plan) int {
 	switch {
 	case p.moves:
 		g.placeMove()
+	case p.sketched != nil:
+		g.placeSketches(p)
 	case p.rows == nil:
 		g.placeSweep(p)
 	default:

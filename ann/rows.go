@@ -108,6 +108,7 @@ func (g *Graph) addTables() {
 	}
 	g.coded.Factors = append(g.coded.Factors, cut[vector.RowFactors](&g.slab, n))
 	g.links = append(g.links, cut[uint32](&g.slab, n*degree))
+	g.sketch.add()
 	if g.metric == memory.MetricDot {
 		g.lifts = append(g.lifts, cut[lift](&g.slab, n))
 	}
@@ -129,6 +130,7 @@ func (g *Graph) wipe(row uint32) {
 	g.changed[row>>chunkShift] = g.stamp
 	if g.code.stride > 0 {
 		clear(g.coded.Code(row))
+		g.sketch.clear(row)
 	}
 	*g.coded.Factor(row) = vector.RowFactors{Bias: float32(math.Inf(1))}
 	if g.metric == memory.MetricDot {
@@ -158,6 +160,7 @@ func (g *Graph) trim() {
 		drop(&g.links, n)
 		drop(&g.vectors, n)
 		drop(&g.coded.Factors, n)
+		g.sketch.drop(n)
 		if g.code.stride > 0 {
 			drop(&g.coded.Codes, n)
 		}
@@ -190,7 +193,7 @@ func (g *Graph) leaveFlat() {
 	g.flat = nil
 	g.code = newCoder(g.metric, g.dim)
 	g.code.fit(f.Len(), f.row)
-	g.coded.Stride = g.code.stride
+	g.coded.Stride, g.sketch = g.code.stride, newSketches(&g.code)
 	g.room = make([]float32, g.code.stride)
 	for i, slot := range f.slots {
 		row := g.addRow(slot)
@@ -226,6 +229,7 @@ func (g *Graph) Bytes() int {
 	n := g.rows.bytes() + 4*cap(g.slots) + cap(g.states) + 4*cap(g.born) + 4*cap(g.dead)
 	n += 4*cap(g.tail.rows) + 4*cap(g.apart.rows) + 4*cap(g.entries.rows) + 16*g.twinned
 	n += len(g.links) * vector.CodedChunk * (g.code.stride + 4*degree + int(unsafe.Sizeof(vector.RowFactors{})))
+	n += g.sketch.bytes()
 	n += len(g.lifts) * vector.CodedChunk * int(unsafe.Sizeof(lift{}))
 	for i, v := range g.vectors {
 		if g.heap[i] {

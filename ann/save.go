@@ -332,6 +332,7 @@ func (l *loader) load() error {
 	for range l.at[partLinks].size / (4 * degree * vector.CodedChunk) {
 		l.addTables()
 	}
+	l.sketch = missingSketches(&l.code, len(l.links))
 	fillChunks(l.coded.Factors, l.at[partFactors].of(l.b))
 	fillChunks(l.lifts, l.at[partLifts].of(l.b))
 	fillChunks(l.links, l.at[partLinks].of(l.b))

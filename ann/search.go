@@ -167,6 +167,7 @@ func (f *finder) find(q []float32) (Found, error) {
 		return f.failed(err)
 	}
 	if !done {
+		f.known = f.knownKey()
 		return f.scanAll()
 	}
 	return f.finish()
@@ -205,6 +206,9 @@ func (f *finder) failed(err error) (Found, error) { return Found{Compared: f.com
 // may be among the first k, whatever their codes have done to their keys.
 func (f *finder) scanAll() (Found, error) {
 	f.collects(f.k, scanMargin*f.usualOff())
+	if f.scansSketches() {
+		return f.scanAllSketches()
+	}
 	units := func(s *scratch, from, to int) error { return s.scanChunks(f.ctx, from, to) }
 	if f.allow != nil {
 		units = func(s *scratch, from, to int) error { return s.scanWords(f.ctx, f.work.allow, from, to) }
@@ -212,6 +216,11 @@ func (f *finder) scanAll() (Found, error) {
 	if err := f.split(f.work.units, f.work.compare, units); err != nil {
 		return f.failed(err)
 	}
+	return f.rankSieve()
+}
+
+// rankSieve compares what a scan has kept.
+func (f *finder) rankSieve() (Found, error) {
 	f.sift()
 	slices.Sort(f.sieve)
 	return f.rank(f.sieve[:min(len(f.sieve), max(rankMost, rankShare*f.k))], false)
@@ -221,6 +230,9 @@ func (f *finder) scanAll() (Found, error) {
 func (f *finder) finish() (Found, error) {
 	f.sieve, f.sifted, f.within = f.sieve[:0], 0, 0
 	tail := f.g.tail.all()
+	if len(tail) >= sketchTail && f.g.sketch.whole() {
+		f.aimSketches()
+	}
 	if err := f.split(len(tail), len(tail), func(s *scratch, from, to int) error {
 		return s.scanTail(f.ctx, tail[from:to], f.allow)
 	}); err != nil {
@@ -251,7 +263,7 @@ func (f *finder) split(units, rows int, run func(s *scratch, from, to int) error
 	}
 	second := f.g.borrow()
 	defer f.g.giveBack(second)
-	second.aimed = f.aimed
+	second.aimed, second.bits, second.known = f.aimed, f.bits, f.lastKey()
 	second.collects(f.beam.size, f.within)
 	half := f.half(units)
 	var wg sync.WaitGroup
@@ -380,6 +392,9 @@ func (s *scratch) scanWords(ctx context.Context, words []uint64, from, to int) e
 
 // scanTail compares the allowed rows of a part of the tail.
 func (s *scratch) scanTail(ctx context.Context, tail []uint32, allow *bitset.BitSet) error {
+	if s.bits != nil {
+		return s.scanRuns(ctx, tail, allow)
+	}
 	s.at = s.at[:0]
 	for _, row := range tail {
 		if allow != nil && !allow.Test(uint(s.g.slots[row])) {

@@ -83,6 +83,14 @@ type scratch struct {
 	within   float32
 	compared int
 
+	// For scans that look at 1-bit codes first.
+	bits    *vector.BitQuery
+	uppers  []float32
+	rotated []float32
+	known   float32 // a key that enough rows are known not to be above
+	blind   int     // chunks to come of which no sketches are looked at
+	blinded int     // how many it was last
+
 	// For links.
 	near  []neighbour
 	flags []bool
@@ -94,7 +102,7 @@ const atOnce = 256
 // borrow gives scratch for one search; giveBack ends its use.
 func (g *Graph) borrow() *scratch {
 	s := g.scratch.Get().(*scratch)
-	s.g, s.compared, s.aimed = g, 0, &s.probe
+	s.g, s.compared, s.aimed, s.known = g, 0, &s.probe, math.MaxFloat32
 	if len(s.room) != g.code.stride || s.at == nil {
 		s.room, s.probe.coded.Code = make([]float32, g.code.stride), make([]int8, g.code.stride)
 		s.at, s.keys = make([]uint32, 0, atOnce+degree), make([]float32, atOnce+degree)
@@ -105,7 +113,8 @@ func (g *Graph) borrow() *scratch {
 func (g *Graph) giveBack(s *scratch) {
 	clear(s.probe.coded.Code) // may be a row that will be deleted
 	clear(s.room)
-	s.probe.numbers, s.aimed = nil, nil
+	clear(s.rotated)
+	s.probe.numbers, s.aimed, s.bits = nil, nil, nil
 	g.scratch.Put(s)
 }
 

@@ -379,6 +379,36 @@ func TestRotationIsFixed(t *testing.T) {
 	}
 }
 
+// errorLaw is what errors of estimates are, in deviations that were promised of them.
+type errorLaw struct {
+	all, beyond, far int
+	sum, squares     float64
+}
+
+func (l *errorLaw) add(off float64, deviation float32) {
+	e := off / float64(deviation)
+	l.all++
+	l.sum += e
+	l.squares += e * e
+	l.beyond += oneIf(math.Abs(e) > 1.9)
+	l.far += oneIf(math.Abs(e) > 3)
+}
+
+// check wants no bias, the deviation that is promised, and the tails of a normal law.
+func (l *errorLaw) check(t *testing.T, dim int) {
+	t.Helper()
+	n := float64(l.all)
+	if mean := l.sum / n; math.Abs(mean) > 4/math.Sqrt(n) {
+		t.Errorf("%d: the estimate is biased by %.3f deviations", dim, mean)
+	}
+	if s := math.Sqrt(l.squares / n); s > 1.05 || s < 0.7 {
+		t.Errorf("%d: the error has %.3f of the deviation that is promised", dim, s)
+	}
+	if float64(l.beyond)/n > 0.07 || float64(l.far)/n > 0.008 {
+		t.Errorf("%d: %d of %d beyond 1.9 deviations, %d beyond 3", dim, l.beyond, l.all, l.far)
+	}
+}
+
 // The estimate has the law of error that EncodeBits promises, over rotations and
 // over vectors.
 func TestEstimates(t *testing.T) {
@@ -386,8 +416,7 @@ func TestEstimates(t *testing.T) {
 		for _, dim := range []int{128, 384, 1000} {
 			r := rand.New(rand.NewPCG(1, 2))
 			const rows = 40
-			var all, beyond, far int
-			var sum, squares float64 // of errors over their promised deviation
+			var errors errorLaw
 			for seed := range 30 {
 				rot := NewRotation(dim, uint64(seed))
 				words := rot.Padded() / 64
@@ -409,26 +438,18 @@ func TestEstimates(t *testing.T) {
 				var bq BitQuery
 				bq.Set(x)
 				bq.Estimates(codes, factors, out)
+				uppers := make([]float32, rows)
+				bq.Uppers(codes, factors, 3, uppers)
+				for i, f := range factors {
+					if more := uppers[i] - out[i]; more < 0.999*bq.Bound(f, 3) || more > 1.42*bq.Bound(f, 3) {
+						t.Fatalf("an upper bound is %g above the estimate; the error, %g", more, bq.Bound(f, 3))
+					}
+				}
 				for i, v := range vectors {
-					deviation := float64(bq.Bound(factors[i], 1))
-					e := (float64(out[i]) - DotWide(q, v)) / deviation
-					all++
-					sum += e
-					squares += e * e
-					beyond += oneIf(math.Abs(e) > 1.9)
-					far += oneIf(math.Abs(e) > 3)
+					errors.add(float64(out[i])-DotWide(q, v), bq.Bound(factors[i], 1))
 				}
 			}
-			n := float64(all)
-			if mean := sum / n; math.Abs(mean) > 4/math.Sqrt(n) {
-				t.Errorf("%d: the estimate is biased by %.3f deviations", dim, mean)
-			}
-			if s := math.Sqrt(squares / n); s > 1.05 || s < 0.7 {
-				t.Errorf("%d: the error has %.3f of the deviation that is promised", dim, s)
-			}
-			if float64(beyond)/n > 0.07 || float64(far)/n > 0.008 {
-				t.Errorf("%d: %d of %d beyond 1.9 deviations, %d beyond 3", dim, beyond, all, far)
-			}
+			errors.check(t, dim)
 		}
 	})
 }

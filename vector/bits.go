@@ -138,6 +138,19 @@ func (q *BitQuery) Estimates(codes []uint64, factors []BitFactors, out []float32
 	}
 }
 
+// Uppers writes to out[i] what the inner product with the vector of code i stays
+// below in all but a few cases: the estimate and, on top of it, so many deviations of
+// the vector's code and of the query's rounding, added up (which is at least Bound).
+func (q *BitQuery) Uppers(codes []uint64, factors []BitFactors, deviations float32, out []float32) {
+	q.Estimates(codes, factors, out)
+	byError, byScale := deviations*q.norm, deviations*q.rounding
+	factors = factors[:len(out)]
+	for i := range out {
+		f := &factors[i]
+		out[i] += float32(byError*f.Error) + float32(byScale*f.Scale)
+	}
+}
+
 func plainEstimates(q *BitQuery, codes []uint64, factors []BitFactors, out []float32) {
 	var sums [256]int32
 	for len(out) > 0 {

@@ -12,8 +12,8 @@ func TestFourEstimates(t *testing.T) {
 	eachLevel(t, func(t *testing.T) {
 		for _, dim := range []int{64, 100, 384, 768} {
 			r := rand.New(rand.NewPCG(7, uint64(dim)))
-			var sum, squares, deviations, oneBit float64
-			all, beyond, far := 0, 0, 0
+			var deviations, oneBit float64
+			var errors errorLaw
 			for seed := range uint64(20) {
 				rot := NewRotation(dim, seed)
 				n := 60
@@ -35,24 +35,10 @@ func TestFourEstimates(t *testing.T) {
 				fq.Set(x)
 				fq.Estimates(codes, factors, out)
 				for i, v := range vectors {
-					e := (float64(out[i]) - DotWide(q, v)) / float64(fq.Bound(factors[i], 1))
-					all++
-					sum += e
-					squares += e * e
-					beyond += oneIf(math.Abs(e) > 1.9)
-					far += oneIf(math.Abs(e) > 3)
+					errors.add(float64(out[i])-DotWide(q, v), fq.Bound(factors[i], 1))
 				}
 			}
-			n := float64(all)
-			if mean := sum / n; math.Abs(mean) > 4/math.Sqrt(n) {
-				t.Errorf("%d: the estimate is biased by %.3f deviations", dim, mean)
-			}
-			if s := math.Sqrt(squares / n); s > 1.05 || s < 0.7 {
-				t.Errorf("%d: the error has %.3f of the deviation that is promised", dim, s)
-			}
-			if float64(beyond)/n > 0.07 || float64(far)/n > 0.008 {
-				t.Errorf("%d: %d of %d beyond 1.9 deviations, %d beyond 3", dim, beyond, all, far)
-			}
+			errors.check(t, dim)
 			if part := deviations / oneBit; part > 1./6.5 {
 				t.Errorf("%d: the deviation is %.3f of that of one bit", dim, part)
 			}

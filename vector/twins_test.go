@@ -180,8 +180,11 @@ var operations = []struct {
 			f := s.floats(4)
 			factors[i] = BitFactors{f[0], f[1], f[2], f[3]}
 		}
-		q.Estimates(s.words(q.words*3*m), factors, out)
-		return bitsOf(out)
+		codes := s.words(q.words * 3 * m)
+		q.Estimates(codes, factors, out)
+		uppers := make([]float32, len(out))
+		q.Uppers(codes, factors, 3, uppers)
+		return bitsOf(append(uppers, out...))
 	}},
 	{"SquaredL2sInt8", false, func(s *source, n, m int) []uint32 {
 		q, rows, out := s.int8s(n), s.int8s(n*m), s.int32s(m)
