@@ -53,11 +53,11 @@ func (r *run) byPassage(ctx context.Context) {
 	r.near = r.near[:min(len(r.near), r.candidates())]
 }
 
-// nearness is how near memories are to the cue's vector, NaN for one without any.
-func (r *run) nearness(slots []uint32) []float64 {
-	scores := r.Vectors.Scores(r.Cue.Vector, slots)
+// nearness is how near memories are to a vector, NaN for one without any.
+func (r *run) nearness(q []float32, slots []uint32) []float64 {
+	scores := r.Vectors.Scores(q, slots)
 	if r.hasPassages() {
-		r.Passages.Raise(r.Cue.Vector, slots, scores)
+		r.Passages.Raise(q, slots, scores)
 	}
 	return scores
 }

@@ -15,6 +15,8 @@
 // candidate has both scores, not only the leg that found it: a memory that the
 // other leg ranks low is known to be low, not unknown. The score is the weighted
 // sum. A model may say that its z-scores are to be over the whole space (standard.go).
+// What all memories have in common says nothing for any of them, and is taken off the cue
+// first (apart.go).
 // Reciprocal ranks throw away how much better the first is than the second
 // and were worse than text alone on conversations.
 //
@@ -66,6 +68,8 @@ type Indexes struct {
 type Vectors interface {
 	Find(ctx context.Context, q []float32, k int, allow *bitset.BitSet, o ann.Options) (ann.Found, error)
 	Scores(q []float32, slots []uint32) []float64
+	Sum(into []float32, slots []uint32) (added int)
+	Has(slot uint32) bool
 }
 
 // Question is a cue that has been normalised, at a view.
@@ -129,6 +133,8 @@ type Weights struct {
 	// Space says that z-scores are over all memories that the filter lets through, by a
 	// sample of them, and not over the candidates.
 	Space bool
+	// Apart says that what all vectors have in common is taken off the cue's (apart.go).
+	Apart bool
 }
 
 // The weights are those of every model that says nothing else (embed.Fusion), and of
@@ -139,8 +145,8 @@ type Weights struct {
 // what links bring is near in meaning already. bench/results/fusion.txt has others
 // beside them.
 var (
-	SimilarWeights     = Weights{Text: 0.4, Vector: 0.6}
-	AssociativeWeights = Weights{Text: 4.0 / 7, Vector: 3.0 / 7}
+	SimilarWeights     = Weights{Text: 0.4, Vector: 0.6, Apart: true}
+	AssociativeWeights = Weights{Text: 4.0 / 7, Vector: 3.0 / 7, Apart: true}
 )
 
 // candidatesLeast is how many candidates each leg gives at least, so that the
@@ -374,8 +380,11 @@ func (r *run) wordScores(slots []uint32) []float64 {
 // nearScores are the scores of a union by the vector, NaN for what has none. Those that the
 // vector found have theirs; but for passages, of which only some were compared.
 func (r *run) nearScores(slots []uint32, place map[uint32]int) []float64 {
+	if q := r.apart(slots); q != nil {
+		return r.nearness(q, slots)
+	}
 	if r.hasPassages() {
-		return r.nearness(slots)
+		return r.nearness(r.Cue.Vector, slots)
 	}
 	found := make([]bool, len(slots))
 	scores := make([]float64, len(slots))

@@ -94,7 +94,7 @@ func (r *run) alike(slots []uint32) []float64 {
 	if !r.hasMeaning() {
 		return make([]float64, len(slots))
 	}
-	near := r.nearness(slots)
+	near := r.nearness(r.Cue.Vector, slots)
 	length := 0.0
 	for _, x := range r.Cue.Vector {
 		length += float64(x) * float64(x)

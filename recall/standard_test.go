@@ -94,7 +94,7 @@ func TestFusionOfModel(t *testing.T) {
 		want     Weights
 	}{
 		"nothing said":         {Weights{}, embed.Fusion{}, memory.ModeSimilar, SimilarWeights},
-		"the model":            {Weights{}, says, memory.ModeSimilar, Weights{0.25, 0.75, true}},
+		"the model":            {Weights{}, says, memory.ModeSimilar, Weights{Text: 0.25, Vector: 0.75, Space: true}},
 		"the question":         {own, says, memory.ModeSimilar, own},
 		"association":          {Weights{}, says, memory.ModeAssociative, AssociativeWeights},
 		"its question":         {own, says, memory.ModeAssociative, own},

@@ -59,6 +59,12 @@ func ways() []way {
 	for _, x := range []float64{0.3, 0.5, 0.6, 0.8, 1, 1.2, 1.5} {
 		all = append(all, way{name: fmt.Sprintf("z-scores over all 1:%v, widened + static", x), model: static.Name, w: pipeline.Weights{Text: 1, Vector: x, Space: true}})
 	}
+	for _, x := range []struct {
+		says string
+		w    pipeline.Weights
+	}{{"2:3, nothing taken off", pipeline.Weights{Text: 2, Vector: 3}}, {"1:1, nothing taken off", pipeline.Weights{Text: 1, Vector: 1}}} {
+		all = append(all, way{name: "z-scores " + x.says + ", widened + minilm", model: minilm.Name, w: x.w})
+	}
 	for _, x := range []float64{1, 1.5, 2} {
 		all = append(all, way{name: fmt.Sprintf("z-scores over all 1:%v, widened + minilm", x), model: minilm.Name, w: pipeline.Weights{Text: 1, Vector: x, Space: true}})
 	}
@@ -70,7 +76,7 @@ func ways() []way {
 		for _, r := range []struct {
 			says string
 			w    pipeline.Weights
-		}{{"1:1", pipeline.Weights{Text: 1, Vector: 1}}, {"2:3", pipeline.SimilarWeights}, {"1:2", pipeline.Weights{Text: 1, Vector: 2}}} {
+		}{{"1:1", pipeline.Weights{Text: 1, Vector: 1, Apart: true}}, {"2:3", pipeline.SimilarWeights}, {"1:2", pipeline.Weights{Text: 1, Vector: 2, Apart: true}}} {
 			if bare || r.says != "2:3" {
 				all = append(all, way{name: "z-scores " + r.says + ", " + words + " + minilm", model: minilm.Name, bare: bare, w: r.w})
 			}
@@ -282,7 +288,7 @@ func fusion(ctx context.Context, b *bench) error {
 		}
 		b.Note("%s", table)
 	}
-	b.Note("Mode similar, no links. Words are BM25 over title and text; z-scores and min-max are over the union of the best %d of each leg, where both scores are known, or, over all, over the space (a sample of 1,000 beside the candidates); a bare ratio is words to vectors. The weights were chosen by conversations 1-3: for minilm the best, for static the least whose interval against the best, 1:1.2, has 0 in it.", legsBest)
+	b.Note("Mode similar, no links. Words are BM25 over title and text; z-scores and min-max are over the union of the best %d of each leg, where both scores are known, or, over all, over the space (a sample of 1,000 beside the candidates); a bare ratio is words to vectors. From the cue of z-scores over the candidates is taken what all vectors have in common, but where nothing is; z-scores over all, min-max and ranks are of the cue as it is. The weights were chosen by conversations 1-3: for minilm the best, for static the least whose interval against the best, 1:1.2, has 0 in it.", legsBest)
 	return nil
 }
 

@@ -95,5 +95,5 @@ func (s *shelf) cue(ctx context.Context, name string, m embed.Model, words strin
 
 // indexes are what recall.Run works on.
 func (s *shelf) indexes(a *text.Analyzer, th embed.Thesaurus, model string) pipeline.Indexes {
-	return pipeline.Indexes{Facets: s.facets, Words: s.words, Vectors: s.vectors[model], Analyzer: a, Thesaurus: th, Fusion: s.fusion[model]}
+	return pipeline.Indexes{Facets: s.facets, Words: s.words, Vectors: s.vectors[model], Metric: memory.MetricCosine, Analyzer: a, Thesaurus: th, Fusion: s.fusion[model]}
 }
