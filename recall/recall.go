@@ -15,8 +15,8 @@
 // candidate has both scores, not only the leg that found it: a memory that the
 // other leg ranks low is known to be low, not unknown. The score is the weighted
 // sum. A model may say that its z-scores are to be over the whole space (standard.go).
-// What all memories have in common says nothing for any of them, and is taken off the cue
-// first (apart.go).
+// What all memories have in common says nothing for any of them, and for likeness alone is
+// taken off the cue first (apart.go).
 // Reciprocal ranks throw away how much better the first is than the second
 // and were worse than text alone on conversations.
 //
@@ -146,7 +146,7 @@ type Weights struct {
 // beside them.
 var (
 	SimilarWeights     = Weights{Text: 0.4, Vector: 0.6, Apart: true}
-	AssociativeWeights = Weights{Text: 4.0 / 7, Vector: 3.0 / 7, Apart: true}
+	AssociativeWeights = Weights{Text: 4.0 / 7, Vector: 3.0 / 7}
 )
 
 // candidatesLeast is how many candidates each leg gives at least, so that the
