@@ -140,8 +140,11 @@ func (b *bench) compareKernels(ctx context.Context, rivals *nearest.Rivals) erro
 	return b.saveNearest(map[string]string{"nearest-kernels.md": page}, &part)
 }
 
-// oneSet compares on one set. The parts beyond the curves are done on the largest
-// sets, and on each when they are asked for by name.
+// churnMost is up to how many vectors a set is churned without being asked for: ten times
+// half of a million are five million inserts, which take longer than all the rest.
+const churnMost = 200_000
+
+// oneSet compares on one set, in all parts or in those that are asked for by name.
 func (b *bench) oneSet(ctx context.Context, s *nearest.Set, rivals *nearest.Rivals) (one nearest.SetReport, err error) {
 	one.Set = s
 	ours := &nearest.Ours{Scratch: b.scratch}
@@ -182,7 +185,7 @@ func (b *bench) oneSet(ctx context.Context, s *nearest.Set, rivals *nearest.Riva
 		}
 		one.Inserting = &i
 	}
-	if parts["churn"] {
+	if parts["churn"] && (s.N <= churnMost || b.namesNearestPart()) {
 		c, err := nearest.Churn(ctx, s, step)
 		if err != nil {
 			return one, err
