@@ -122,6 +122,7 @@ type importer struct {
 	seed    maphash.Seed
 	lanes   []*lane
 	working sync.WaitGroup
+	next    int // the lane of the next item that has neither stream nor id of its own
 	last    kind
 	single  bool // all goes through the first lane
 	header  *Header
@@ -293,6 +294,12 @@ func (r *importer) lane(i *Item) *lane {
 		return r.lanes[0]
 	}
 	by := i.Memory.GetStream()
+	if by == "" && i.made { // no other has its id
+		if r.lanes[r.next].filling == nil { // the one before is full: on to the next
+			r.next = (r.next + 1) % len(r.lanes)
+		}
+		return r.lanes[r.next]
+	}
 	for _, id := range []string{i.Memory.GetId(), i.Entity.GetId(), i.Link.GetId()} {
 		if by == "" {
 			by = id

@@ -29,6 +29,7 @@ type Item struct {
 	Raw string // the words that could not be, cut at maxRaw bytes
 
 	part   int   // which of several that begin at the same line
+	made   bool  // its id, by name: no other has it
 	number int64 // its place in the walk, from 1
 	size   int   // about how many bytes it takes
 }
@@ -87,9 +88,9 @@ func reasonOf(err error) error {
 func (i *Item) name() {
 	switch {
 	case i.Memory != nil && i.Memory.Id == "":
-		i.Memory.Id = i.madeID(wirejson.Append(nil, i.Memory))
+		i.Memory.Id, i.made = i.madeID(wirejson.Append(nil, i.Memory)), true
 	case i.Link != nil && i.Link.Id == "":
-		i.Link.Id = i.madeID(wirejson.Append(nil, i.Link))
+		i.Link.Id, i.made = i.madeID(wirejson.Append(nil, i.Link)), true
 	}
 }
 
