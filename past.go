@@ -65,6 +65,8 @@ func (s *Space) past(ctx context.Context, at memory.LSN) (*past, error) {
 		select {
 		case <-p.done:
 		case <-ctx.Done():
+		}
+		if ctx.Err() != nil { // also when both are so: who gave up is told that
 			return nil, contextError(ctx, "the state of then was not put together in time; it goes on, ask again")
 		}
 		if p.err == nil && s.db.pasts.follow(p) {
