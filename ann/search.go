@@ -16,7 +16,7 @@ import (
 // Found is an answer and how it came about.
 type Found struct {
 	Hits     []Hit // as Search gives them
-	Compared int   // vectors compared, by their codes or themselves
+	Compared int   // vectors compared, by their codes of 8 bits or themselves; not those that a sketch ruled out
 	Exact    bool  // all that was allowed was compared by itself, so none can be missing
 }
 

@@ -285,7 +285,7 @@ func (s *scratch) sieveRun(ctx context.Context, first uint32, n int, allow *bits
 	}
 	uppers, factors := s.uppers[:n], g.coded.Factors[chunk][at:at+n]
 	s.bits.Uppers(k.codes[chunk][at*k.words:(at+n)*k.words], k.factors[chunk][at:at+n], sketchDeviations, uppers)
-	s.compared += n
+	s.looked += n
 	limit := s.limitKey()
 	for i, upper := range uppers {
 		if factors[i].Bias-2*upper > limit {
@@ -303,7 +303,7 @@ func (s *scratch) sieveRun(ctx context.Context, first uint32, n int, allow *bits
 			limit = s.limitKey()
 		}
 	}
-	if s.compared%ctxEvery < n {
+	if s.looked%ctxEvery < n {
 		return passed, ctx.Err()
 	}
 	return passed, nil

@@ -87,6 +87,7 @@ type scratch struct {
 	bits    *vector.BitQuery
 	uppers  []float32
 	rotated []float32
+	looked  int     // sketches
 	known   float32 // a key that enough rows are known not to be above
 	blind   int     // chunks to come of which no sketches are looked at
 	blinded int     // how many it was last
