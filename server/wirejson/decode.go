@@ -2,6 +2,7 @@ package wirejson
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -416,7 +417,12 @@ func (d *decoder) integer(kind protoreflect.Kind) (v protoreflect.Value, err err
 // one (64-bit numbers do not survive every JSON library).
 func (d *decoder) digits(quoted bool) (string, error) {
 	if quoted && d.peek() == '"' {
-		return d.string()
+		n, err := d.string()
+		// Written as a number is: without zeros or a sign in front, and no other letters.
+		if err == nil && (!json.Valid([]byte(n)) || strings.Trim(n, "0123456789+-.eE") != "") {
+			return "", d.fail("type_mismatch", "is %s; it must be a whole number, or a string of one", short(n))
+		}
+		return n, err
 	}
 	want := "a whole number"
 	if quoted {
