@@ -2,7 +2,6 @@ package wirejson
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -418,8 +417,8 @@ func (d *decoder) integer(kind protoreflect.Kind) (v protoreflect.Value, err err
 func (d *decoder) digits(quoted bool) (string, error) {
 	if quoted && d.peek() == '"' {
 		n, err := d.string()
-		// Written as a number is: without zeros or a sign in front, and no other letters.
-		if err == nil && (!json.Valid([]byte(n)) || strings.Trim(n, "0123456789+-.eE") != "") {
+		inner := decoder{data: []byte(n)}
+		if _, ok := inner.number(); err == nil && (!ok || inner.pos < len(n)) {
 			return "", d.fail("type_mismatch", "is %s; it must be a whole number, or a string of one", short(n))
 		}
 		return n, err
