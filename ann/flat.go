@@ -49,9 +49,7 @@ func NewFlat(dim int, m memory.Metric) *Flat {
 // and has finite numbers (memory.CheckVectorFor); another length than the
 // index's dimension panics. Under cosine the zero vector scores 0 with all.
 func (f *Flat) Put(slot uint32, v []float32) {
-	if len(v) != f.dim {
-		panic(fmt.Sprintf("ann: vector of %d numbers in an index of dimension %d", len(v), f.dim))
-	}
+	mustBeOf(f.dim, v)
 	row := f.rows.get(slot)
 	if row < 0 {
 		row = f.addRow(slot)

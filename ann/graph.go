@@ -104,9 +104,7 @@ func newGraph(dim int, m memory.Metric, flatMost int) *Graph {
 // Put stores the vector of a slot, in place of the one that it had; the contract
 // is Flat's. The links to it are made later, see Plan.
 func (g *Graph) Put(slot uint32, v []float32) {
-	if len(v) != g.dim {
-		panic(fmt.Sprintf("ann: vector of %d numbers in an index of dimension %d", len(v), g.dim))
-	}
+	mustBeOf(g.dim, v)
 	g.stamp++
 	if g.flat != nil {
 		g.flat.Put(slot, v)
