@@ -183,12 +183,8 @@ func (t *tower) readPassages(ctx context.Context, v *store.View) error {
 		if !own {
 			into, dimension = t.next.passages, t.next.Dimension
 		}
-		if left -= len(p.Spans); left < 0 {
-			room := passagesRoom(into, len(p.Spans))
-			left = room - len(p.Spans)
-			if failed = t.roomForPassages(into, room, dimension); failed != nil {
-				return false
-			}
+		if failed = t.roomForPassages(&left, into, len(p.Spans), dimension); failed != nil {
+			return false
 		}
 		putPassages(into, slot, p, dimension)
 		return ctx.Err() == nil
@@ -203,11 +199,17 @@ func (t *tower) readPassages(ctx context.Context, v *store.View) error {
 	return err
 }
 
-// roomForPassages refuses when so many more would pass the budget.
-func (t *tower) roomForPassages(x *ann.Passages, more, dimension int) error {
+// roomForPassages refuses n more that would pass the budget. left is for how many room was
+// looked for and is still free.
+func (t *tower) roomForPassages(left *int, x *ann.Passages, n, dimension int) error {
+	if *left -= n; *left >= 0 {
+		return nil
+	}
+	more := passagesRoom(x, n)
+	*left = more - n
 	t.noteVectors()
-	n, _ := x.Len()
-	return t.space.db.roomForVectors(grown(n, more, dimension))
+	has, _ := x.Len()
+	return t.space.db.roomForVectors(grown(has, more, dimension))
 }
 
 // Passage is the part of a long text that a cue was like, in bytes of the text.

@@ -130,12 +130,8 @@ func (t *tower) mendPassages(ctx context.Context, v *store.View, cut *bitset.Bit
 		if err != nil {
 			return err
 		}
-		if left -= len(p.Spans); left < 0 {
-			room := passagesRoom(t.passages, len(p.Spans))
-			left = room - len(p.Spans)
-			if err := t.roomForPassages(t.passages, room, t.st.Settings.Vector.Dimension); err != nil {
-				return err
-			}
+		if err := t.roomForPassages(&left, t.passages, len(p.Spans), t.st.Settings.Vector.Dimension); err != nil {
+			return err
 		}
 		t.indexPassages(slot, p)
 	}
