@@ -1,6 +1,6 @@
-// Package saved is how saved indexes lie on disk: frames, which are read from end to end
-// and kept in memory, and pages, which are mapped and read where they lie. The packages
-// of indexes say what stands in them; docs/format draws it.
+// Package saved is how the saved indexes of facets and of links lie on disk: frames, which
+// are read from end to end and kept in memory. Words and nearest vectors have forms of their
+// own. The packages of indexes say what stands in them; docs/format draws it.
 //
 // An index is a follower: what is damaged or of another version is an error, and whoever
 // gets it builds the index anew.
