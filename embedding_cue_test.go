@@ -1,10 +1,8 @@
 package engram_test
 
 import (
-	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -19,22 +17,7 @@ func TestCuesGoFirst(t *testing.T) {
 	const stored, cue = "heron", "lutra"
 	m, db, s := modelled(t, engram.Options{Clock: clock.NewVirtual(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))})
 	rememberWaiting(t, s, memory.Episode{ID: "otter", Text: "otter"})
-	asked, freed := make(chan struct{}, 1), make(chan struct{})
-	m.answer(func(ctx context.Context, texts []string) ([][]float32, error) {
-		if !strings.Contains(texts[0], stored) {
-			return m.made(texts)
-		}
-		select {
-		case asked <- struct{}{}:
-		default:
-		}
-		select {
-		case <-freed:
-			return m.made(texts)
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	})
+	asked, release := m.hangOn(stored)
 	var es []memory.Episode
 	for i := range 100 {
 		es = append(es, memory.Episode{Text: fmt.Sprint(stored, " ", i)})
@@ -57,7 +40,7 @@ func TestCuesGoFirst(t *testing.T) {
 	if w := waitingFor(db, m.name); w != len(es) {
 		t.Errorf("%d texts wait, want %d", w, len(es))
 	}
-	close(freed)
+	release()
 	eventually(t, "the texts have their vectors", func() bool { return waitingFor(db, m.name) == 0 })
 }
 

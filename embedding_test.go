@@ -103,8 +103,16 @@ func (m *fakeModel) heal() { m.instead.Store(nil) }
 // hang makes it hang as long as it is let: until its context ends, or release. asked
 // gets a token for every call.
 func (m *fakeModel) hang() (asked chan struct{}, release func()) {
+	return m.hangOn("")
+}
+
+// hangOn hangs on texts of which the first has a part.
+func (m *fakeModel) hangOn(part string) (asked chan struct{}, release func()) {
 	asked, freed := make(chan struct{}, 100), make(chan struct{})
 	m.answer(func(ctx context.Context, texts []string) ([][]float32, error) {
+		if !strings.Contains(texts[0], part) {
+			return m.made(texts)
+		}
 		select {
 		case asked <- struct{}{}:
 		default:
