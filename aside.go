@@ -21,7 +21,8 @@ import (
 // Threads of the system with a low priority were left: a thread that the system does not
 // run keeps what Go has given it, a processor of GOMAXPROCS and the beginning of every
 // garbage collection, which waits until each goroutine stands still. Where another program
-// keeps the cores busy, that makes calls wait for the low priority.
+// keeps the cores busy, that makes calls wait for the low priority. Threads that give way
+// have the same share of the machine as others, see internal/sched.
 
 // calls counts the calls that are being worked on, without those that only wait.
 type calls struct{ n atomic.Int64 }
@@ -43,43 +44,72 @@ const (
 
 // aside is one goroutine's standing aside: not for several at once.
 type aside struct {
-	calls   *calls
-	waiting func() bool // a goroutine waits for a processor
-	now     func() time.Time
-	sleep   func(time.Duration)
-	since   time.Time     // it works
-	may     time.Duration // it may stand aside
+	calls      *calls
+	processors func() (waiting, idle bool) // a goroutine waits for one; one has nothing to do
+	now        func() time.Time
+	sleep      func(time.Duration)
+	attend     func()        // to connections
+	since      time.Time     // it works
+	attended   time.Time     // last
+	may        time.Duration // it may stand aside
 }
 
-// aside goes by the machine's clock: it decides nothing but when work is done.
+// aside goes by the machine's clock: it decides nothing but when work is done. It is made
+// once for all that a goroutine does: work of a millisecond may stand aside for longer
+// than three, since there was time before it.
 func (db *DB) aside() *aside {
-	return &aside{calls: &db.calls, waiting: newWaiting(), now: time.Now, sleep: time.Sleep, since: time.Now()}
+	return &aside{calls: &db.calls, processors: newProcessors(), now: time.Now, sleep: time.Sleep, attend: attend, since: time.Now(), may: asideMost}
 }
 
-// newWaiting gives a function that says whether a goroutine waits for a processor. It takes
-// a microsecond, and is not for several goroutines at once.
-func newWaiting() func() bool {
-	sample := []metrics.Sample{{Name: "/sched/goroutines/runnable:goroutines"}}
-	return func() bool {
-		metrics.Read(sample)
-		return sample[0].Value.Kind() == metrics.KindUint64 && sample[0].Value.Uint64() > 0
+// newProcessors gives a function that says whether a goroutine waits for a processor of
+// Go's, and whether one of them is idle. It takes a microsecond, and is not for several
+// goroutines at once.
+func newProcessors() func() (waiting, idle bool) {
+	samples := []metrics.Sample{{Name: "/sched/goroutines/runnable:goroutines"}, {Name: "/sched/goroutines/running:goroutines"}, {Name: "/sched/gomaxprocs:threads"}}
+	return func() (waiting, idle bool) {
+		metrics.Read(samples)
+		for _, s := range samples {
+			if s.Value.Kind() != metrics.KindUint64 {
+				return false, false // this release of Go does not tell
+			}
+		}
+		return samples[0].Value.Uint64() > 0, samples[1].Value.Uint64() < samples[2].Value.Uint64()
 	}
 }
+
+// attendEvery is how long one works before one sees to it that connections are attended to.
+const attendEvery = 200 * time.Microsecond
+
+// attend makes Go look whether a connection has something to read. It does not by itself:
+// where a call has gone into the system, to sync the disk, and its processor was taken from
+// it, nobody waits for connections any more. Go leaves that to the processor that computes,
+// and looks itself after 10 ms. A goroutine that starts wakes a thread for the idle processor,
+// which then waits for connections.
+func attend() { go func() {}() }
 
 // step waits while others need a processor. It is called between pieces of work.
 func (a *aside) step() {
-	if !a.needed() {
+	needed, idle := a.needed()
+	now := a.now()
+	if !needed {
+		if idle && now.Sub(a.attended) >= attendEvery {
+			a.attended = now
+			a.attend()
+		}
 		return
 	}
-	now := a.now()
 	a.may = min(a.may+asideTimes*now.Sub(a.since), asideMost)
-	for a.may > 0 && a.needed() {
+	for a.may > 0 && needed {
 		before := now
 		a.sleep(asideNap)
 		now = a.now()
 		a.may -= now.Sub(before)
+		needed, _ = a.needed()
 	}
-	a.since = now
+	a.since, a.attended = now, now
 }
 
-func (a *aside) needed() bool { return a.calls.n.Load() > 0 || a.waiting() }
+func (a *aside) needed() (needed, idle bool) {
+	waiting, idle := a.processors()
+	return waiting || a.calls.n.Load() > 0, idle
+}

@@ -12,14 +12,15 @@ import (
 )
 
 // TestAside: who works beside calls waits while one is being worked on, never for longer
-// than three times what it has worked, nor than the bound at once.
+// than three times what it has worked, nor than the bound at once. While none is, it sees to
+// it that connections are attended to.
 func TestAside(t *testing.T) {
 	var c calls
 	now := time.Unix(1_800_000_000, 0)
 	slept := time.Duration(0)
 	ends := func() {}
-	waiting := false
-	a := &aside{calls: &c, waiting: func() bool { return waiting }, now: func() time.Time { return now }, since: now}
+	waiting, idle, attended := false, false, 0
+	a := &aside{calls: &c, processors: func() (bool, bool) { return waiting, idle }, now: func() time.Time { return now }, attend: func() { attended++ }, since: now}
 	a.sleep = func(d time.Duration) { now = now.Add(d); slept += d; ends() }
 	for _, x := range []struct {
 		name    string
@@ -64,6 +65,23 @@ func TestAside(t *testing.T) {
 		}
 		if c.n.Load() != 0 {
 			t.Fatalf("%s: %d calls are left", x.name, c.n.Load())
+		}
+	}
+	waiting = false
+	for _, x := range []struct {
+		name   string
+		worked time.Duration
+		idle   bool // a processor is
+		times  int
+	}{
+		{"an idle processor", attendEvery, true, 1},
+		{"a moment later", attendEvery / 2, true, 0},
+		{"a moment later again", attendEvery / 2, true, 1},
+		{"none is idle", time.Second, false, 0},
+	} {
+		idle, attended, now = x.idle, 0, now.Add(x.worked)
+		if a.step(); attended != x.times {
+			t.Errorf("%s: connections were attended to %d times, want %d", x.name, attended, x.times)
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/engramdb/engram/graph"
 	"github.com/engramdb/engram/graph/rules"
+	"github.com/engramdb/engram/internal/sched"
 	"github.com/engramdb/engram/memory"
 	"github.com/engramdb/engram/store"
 	"github.com/engramdb/engram/text"
@@ -388,6 +389,8 @@ func (t *tower) associating() chan struct{} {
 // associateAll makes links while there are memories that the rules have not been
 // asked about.
 func (db *DB) associateAll() {
+	defer sched.GiveWay()()
+	aside := db.aside()
 	for {
 		select {
 		case <-db.towers.fresh:
@@ -397,7 +400,7 @@ func (db *DB) associateAll() {
 		if !db.lull() {
 			return
 		}
-		db.inTurns(db.associatePart)
+		db.inTurns(func(t *tower) bool { return db.associatePart(t, aside) })
 	}
 }
 
@@ -420,7 +423,7 @@ func (db *DB) lull() bool {
 
 // associatePart makes some of a space's links; it says whether there may be more to
 // make.
-func (db *DB) associatePart(t *tower) bool {
+func (db *DB) associatePart(t *tower, aside *aside) bool {
 	if db.opts.ReadOnly || t.space.dropped.Load() {
 		return false
 	}
@@ -432,7 +435,7 @@ func (db *DB) associatePart(t *tower) bool {
 	var err error
 	if len(part) > 0 {
 		near = nil // their turn comes when there are links to tell what is linked already
-		err = t.linkPart(part)
+		err = t.linkPart(part, aside)
 	} else {
 		err = t.linkNear(near)
 	}
@@ -503,8 +506,8 @@ type asked struct {
 // linkPart asks the rules about memories and commits what they propose, and that they
 // have been asked up to the last of them. A writer may wait for what is being decided, so
 // that is done in steps, unless there are so many memories that links fall behind.
-func (t *tower) linkPart(part []fresh) error {
-	all, err := t.proposals(part)
+func (t *tower) linkPart(part []fresh, aside *aside) error {
+	all, err := t.proposals(part, aside)
 	if err != nil {
 		return err
 	}
@@ -655,13 +658,12 @@ func placeProposal(tx *store.Tx, l *store.Link) (bool, error) {
 // proposals asks the rules about memories as they stand. What was changed since it
 // came to the list comes again. A suppressed memory has its links like any other: no
 // recall goes along them until it is shown again.
-func (t *tower) proposals(part []fresh) (all []asked, err error) {
+func (t *tower) proposals(part []fresh, aside *aside) (all []asked, err error) {
 	v, err := t.space.view()
 	if err != nil {
 		return nil, err
 	}
 	defer v.Close()
-	aside := t.space.db.aside()
 	for _, f := range part {
 		if !t.linksAwaited() {
 			aside.step()

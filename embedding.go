@@ -11,6 +11,7 @@ import (
 	"github.com/bits-and-blooms/bitset"
 
 	"github.com/engramdb/engram/embed"
+	"github.com/engramdb/engram/internal/sched"
 	"github.com/engramdb/engram/memory"
 	"github.com/engramdb/engram/store"
 )
@@ -148,10 +149,14 @@ func (db *DB) embedIn(ctx context.Context, lanes *lanes, lane string) {
 		return
 	}
 	db.run.startUnlessClosing("embed", func() {
+		if lane == "" { // what runs elsewhere takes no core
+			defer sched.GiveWay()()
+		}
 		var before putting
+		aside := db.aside()
 		db.inTurns(func(t *tower) (more bool) {
 			for _, b := range t.worthwhile() {
-				if b.lane() == lane && db.embedPart(ctx, t, b, &before) {
+				if b.lane() == lane && db.embedPart(ctx, t, b, aside, &before) {
 					more = true
 				}
 			}
@@ -291,7 +296,7 @@ func (p *putting) start(db *DB, t *tower, put func()) bool {
 }
 
 // embedPart makes some of a space's vectors; it says whether there may be more to make.
-func (db *DB) embedPart(ctx context.Context, t *tower, b backlog, before *putting) bool {
+func (db *DB) embedPart(ctx context.Context, t *tower, b backlog, aside *aside, before *putting) bool {
 	if t.space.dropped.Load() {
 		return false
 	}
@@ -303,7 +308,7 @@ func (db *DB) embedPart(ctx context.Context, t *tower, b backlog, before *puttin
 	}
 	making := ctx
 	if !t.awaited(b) {
-		making = embed.Aside(ctx, db.aside().step)
+		making = embed.Aside(ctx, aside.step)
 	}
 	put, room, err := t.embedSlots(making, b, slots)
 	if err == nil { // what was put a moment ago counts

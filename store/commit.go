@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sort"
 	"sync/atomic"
 	"time"
@@ -209,6 +210,11 @@ func (s *Shard) pass(g *group) {
 	s.later.join(g)
 	if alone {
 		s.end(g) // nobody else writes: there is nothing to decide meanwhile
+		if len(s.queue)+len(s.later.queue) > 0 {
+			// Who was answered runs before the next group: with its sync this processor of
+			// Go's goes into the system, and who waits in its line waits for it to come back.
+			runtime.Gosched()
+		}
 		return
 	}
 	s.ahead.Add(1)

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -119,6 +121,42 @@ func TestQueueBound(t *testing.T) {
 	}
 	release()
 	queued.Wait()
+	closed(t, s)
+}
+
+// TestAnsweredFirst: who was answered runs before the next write is decided, also where
+// there is one processor for all.
+func TestAnsweredFirst(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	o := small(vfs.NewMem())
+	var s *Shard
+	var next *request
+	o.Publish = func([]Published) {
+		if next != nil && !next.taken.Load() {
+			if err := s.enqueue(next); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	s = open(t, "d", o)
+	space := mustSpace(t, s, "s")
+	const writes = 20
+	late := 0
+	for i := range writes {
+		var answered, first atomic.Bool
+		r := &request{done: make(chan struct{}), w: &Write{Space: space, Decide: func(*Tx) error { first.Store(answered.Load()); return nil }}}
+		next = r
+		must1(t, s, space, create(memory.ID(fmt.Sprint("m", i)), episode("text", nil)))
+		answered.Store(true)
+		<-r.done
+		next = nil
+		if !first.Load() {
+			late++
+		}
+	}
+	if late > writes/4 { // Go lets others go first now and then, to be fair
+		t.Errorf("%d of %d were answered, and waited for the next to be decided", late, writes)
+	}
 	closed(t, s)
 }
 

@@ -5,10 +5,12 @@ import (
 	"time"
 )
 
-// Precise waits in the system instead of in a timer of the runtime, which wakes up to a
-// millisecond late: for operations that take less. Each worker keeps a thread while it
-// waits, and wants a processor when it wakes, as who comes from outside does. A wait that
-// has begun does not end with its context.
+// Precise waits for timers of the system instead of the runtime's, which wake up to a
+// millisecond late: for operations that take less. A worker waits in the runtime's poller,
+// as who reads from a connection does. (To sleep in the system was left: Go leaves a
+// processor of its own to a thread that sleeps there, up to 10 ms, and who had just been
+// answered on that processor was charged with it.) A wait that has begun does not end with
+// its context.
 type Precise struct{}
 
 // Now is the machine's time.

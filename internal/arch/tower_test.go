@@ -55,6 +55,7 @@ var rooms = []room{
 	{path: "internal/best", level: leaf, says: "the best few of many: the bounded heap under every ranking"},
 	{path: "internal/clock", level: leaf, says: "the time as an argument"},
 	{path: "internal/saved", level: leaf, says: "how saved indexes lie on disk: frames that are read through, pages that are mapped"},
+	{path: "internal/sched", level: leaf, says: "work behind calls gives way to threads that wake"},
 	{path: "internal/telemetry", level: leaf, says: "metrics, traces and logs"},
 	{path: "internal/arch", level: leaf, says: "the rules of the house as tests"},
 
@@ -124,7 +125,7 @@ var libraries = []library{
 	{"golang.org/x/text", []string{"text", "embed", ""}, "words are folded where they are analysed, names of entities where they are matched"},
 	{"github.com/cespare/xxhash/v2", []string{"store", "backup", "text", "ann", "facet", "graph", "embed", ""}, "checksums are for those who write files"},
 	{"github.com/klauspost/compress", []string{"store", "backup", "bench", "lab"}, "compression is for those who write files"},
-	{"golang.org/x/sys", []string{"vector", "store", "ops", "bench"}, "the processor and the disk are asked where they are used"},
+	{"golang.org/x/sys", []string{"vector", "store", "ops", "internal/sched", "bench"}, "the processor, the disk and the scheduler are asked where they are used"},
 	{"golang.org/x/sync", []string{"store", "", "server", "ops", "bench"}, "goroutines are the root's"},
 
 	{"connectrpc.com/connect", []string{"server", "cmd/engram", "proto", "clients", "clients/go", "bench"}, "protocols end at the door"},
