@@ -122,7 +122,8 @@ func TestReembed(t *testing.T) {
 		t.Errorf("a vector alone: %v", err)
 	}
 	clean(t, db)
-	if r := infoOf(t, s).Reembed; r.Err == nil || r.Done != 0 {
+	eventually(t, "it is told why", func() bool { return infoOf(t, s).Reembed.Err != nil })
+	if r := infoOf(t, s).Reembed; r.Done != 0 {
 		t.Errorf("%+v", r)
 	}
 	wide.heal()
