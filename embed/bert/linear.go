@@ -10,9 +10,10 @@ type linearInt8 struct {
 
 func (l *linearInt8) mul(w *workspace, dst, x []float32, rows int, after func([]float32)) {
 	in, out := l.packed.Depth(), l.packed.Rows()
-	for from := 0; from < rows; from += block {
+	step := w.rows()
+	for from := 0; from < rows; from += step {
 		w.piece()
-		count := min(block, rows-from)
+		count := min(step, rows-from)
 		quants, bytes, sums := w.quants[:count], w.bytes[:count*in], w.sums[:count*out]
 		done := dst[from*out : (from+count)*out]
 		vector.QuantizeRows(bytes, quants, x[from*in:(from+count)*in], in)

@@ -60,6 +60,14 @@ func (w *workspace) piece() {
 	}
 }
 
+// rows is how many rows go through a matrix in one piece of work.
+func (w *workspace) rows() int {
+	if w.aside != nil {
+		return asideBlock
+	}
+	return block
+}
+
 func newWorkspace(c Config) *workspace {
 	return &workspace{
 		inner:  make([]float32, block*c.Inner),
@@ -72,6 +80,9 @@ func newWorkspace(c Config) *workspace {
 // block is how many rows go through a matrix at once: few enough that a block of inner rows (400 KB) stays in the
 // cache of a core, many enough that fetching the weights (600 KB a matrix) does not count.
 const block = 64
+
+// asideBlock is block where others may go first: some 0.04 ms of work, for 2 % of the speed.
+const asideBlock = 16
 
 // grown returns a slice of n numbers, s if it is long enough. It grows in steps of two: texts of all lengths come.
 func grown(s []float32, n int) []float32 {

@@ -283,7 +283,7 @@ func (o *other) stop() {
 // remember writes turns into a space without a model and into one with the
 // transformer. They take turns, and one begins when no vector of the other is being made.
 func (e *embedBench) remember(ctx context.Context) (err error) {
-	n, writer := e.n(8000), e.n(4000)
+	n, writer := e.n(20_000), e.n(4000)
 	texts := e.some(n + turnsBeyond + writer)
 	var arms [2]arm
 	for i, m := range []string{engram.ModelNone, minilm.Name} {
