@@ -397,7 +397,7 @@ func (db *DB) associateAll() {
 		case <-db.run.stop:
 			return
 		}
-		if !db.lull() {
+		if !db.lull(associateLull, db.towers.asked) {
 			return
 		}
 		db.inTurns(func(t *tower) bool { return db.associatePart(t, aside) })
@@ -409,12 +409,12 @@ func (db *DB) associateAll() {
 // take the disk from a writer of many.
 const associateLull = 5 * time.Millisecond
 
-// lull waits for more; false: the database closes. It goes by the machine's clock, as it
-// decides nothing but how many links are in one commit.
-func (db *DB) lull() bool {
+// lull waits for more, unless someone waits for what is there; false: the database closes.
+// It goes by the machine's clock, as it decides nothing but what is committed together.
+func (db *DB) lull(d time.Duration, awaited <-chan struct{}) bool {
 	select {
-	case <-time.After(associateLull):
-	case <-db.towers.asked:
+	case <-time.After(d):
+	case <-awaited:
 	case <-db.run.stop:
 		return false
 	}

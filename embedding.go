@@ -30,6 +30,11 @@ const ModelNone = "none"
 // embedStep is how many texts are embedded before their vectors are committed.
 const embedStep = 16
 
+// embedLull is how long texts wait for more, whose vectors are committed with theirs, unless
+// someone waits for one: where one comes every few milliseconds, a commit and a round of
+// the indexes for each would be in the way of callers.
+const embedLull = 10 * time.Millisecond
+
 // embedTimeout is how long a model may take for embedStep texts: one that hangs must
 // not keep the texts of other spaces waiting for ever.
 const embedTimeout = time.Minute
@@ -133,6 +138,9 @@ func (db *DB) embedAll() {
 		select {
 		case <-db.towers.texts:
 		case <-db.run.stop:
+			return
+		}
+		if !db.lull(embedLull, db.towers.awaited) {
 			return
 		}
 		for _, t := range db.towers.open() {
@@ -323,7 +331,7 @@ func (db *DB) embedPart(ctx context.Context, t *tower, b backlog, aside *aside, 
 		return true
 	}
 	if err == nil && before.start(db, t, func() { db.settle(ctx, t, b, slots, put()) }) {
-		return true
+		return t.manyLack(b)
 	}
 	if err == nil {
 		err = store.ErrClosed // of the database or of the space: they are made when it opens
@@ -426,6 +434,13 @@ func (t *tower) putVectors(ctx context.Context, b backlog, texts []wanting, vect
 		return nil
 	}})
 	return err
+}
+
+// manyLack says whether there are enough texts for another step at once; fewer wait for more.
+func (t *tower) manyLack(b backlog) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return len(b.queue) >= embedStep || len(b.queue) > 0 && b.news != nil
 }
 
 // awaited says whether someone waits for the vectors of a backlog.
@@ -597,6 +612,7 @@ func (s *Space) waitVector(ctx context.Context, w *Written, hasty bool) (pending
 		}
 		news, err := t.lacks(w, hasty)
 		if err == nil && news != nil {
+			wake(s.db.towers.awaited)
 			s.db.shard.Hurry()
 			select {
 			case <-news:

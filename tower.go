@@ -450,6 +450,7 @@ type towers struct {
 	work     chan struct{} // holds one token when a queue has something
 	unlinked chan struct{} // holds one token when vectors want links
 	texts    chan struct{} // holds one token when a text wants a vector
+	awaited  chan struct{} // and one when someone waits for it
 	fresh    chan struct{} // holds one token when a memory wants links
 	asked    chan struct{} // and one when someone waits for them
 	shut     bool
@@ -458,7 +459,7 @@ type towers struct {
 func (ts *towers) init() {
 	ts.byID = make(map[memory.SpaceID]*tower)
 	ts.work, ts.texts, ts.fresh, ts.asked = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
-	ts.unlinked = make(chan struct{}, 1)
+	ts.unlinked, ts.awaited = make(chan struct{}, 1), make(chan struct{}, 1)
 }
 
 // wake puts a token where a goroutine waits for work.
