@@ -255,6 +255,12 @@ func printRecall(s *session, a *engramv1.RecallResponse) error {
 	for _, lack := range a.GetApproximate() {
 		fmt.Fprintf(s.out, "(not just as it was then: %s)\n", lack)
 	}
+	if without := a.GetWithout(); len(without) > 0 {
+		fmt.Fprintf(s.out, "(recalled without: %s; the model did not give it in time)\n", strings.Join(without, ", "))
+		if len(a.GetMissing()) == 0 {
+			return nil
+		}
+	}
 	if a.GetPartial() {
 		_, err := fmt.Fprintln(s.out, strings.TrimSpace("(the time ran out before all was looked at) "+strings.Join(a.GetMissing(), ", ")))
 		return err
