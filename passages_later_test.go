@@ -42,7 +42,7 @@ func wordOf(book int) string {
 }
 
 // olderSpace has long texts without passages, and others; the database is closed.
-func olderSpace(t *testing.T, long int) (beforePassages, *vfs.MemFS, engram.Options) {
+func olderSpace(t *testing.T, long int, others ...memory.Episode) (beforePassages, *vfs.MemFS, engram.Options) {
 	t.Helper()
 	m := beforePassages{shortSighted{&fakeModel{name: fmt.Sprintf("fake-%d", fakes.Add(1))}}, new(atomic.Bool)}
 	embed.Register(m.name, func() (embed.Model, error) { return m, nil })
@@ -53,6 +53,10 @@ func olderSpace(t *testing.T, long int) (beforePassages, *vfs.MemFS, engram.Opti
 		rememberWaiting(t, s, memory.Episode{ID: memory.ID(fmt.Sprintf("book%d", i)), Text: book("plum", "pear", "fig", wordOf(i)), Tags: []string{wordOf(i)}})
 	}
 	rememberWaiting(t, s, memory.Episode{ID: "note", Text: "plum pear fig"})
+	for part := range slices.Chunk(others, 400) {
+		_, err := s.RememberBatch(context.Background(), part, false, waiting)
+		check(t, err)
+	}
 	given := make([]float32, fakeDimension)
 	given[0] = 1
 	remember(t, s, memory.Episode{ID: "given", Text: book("plum", "pear", "fig", "quince"), Vector: given})
@@ -160,22 +164,14 @@ func TestCuttingOlderTextsGoesOn(t *testing.T) {
 
 // TestLookingForOlderTextsEnds: a large space is looked through once, which it keeps.
 func TestLookingForOlderTextsEnds(t *testing.T) {
-	m, fs, o := olderSpace(t, 0)
+	var plums []memory.Episode
+	for i := range 1200 {
+		plums = append(plums, memory.Episode{Text: fmt.Sprintf("plum %d", i)})
+	}
+	m, fs, o := olderSpace(t, 0, plums...)
+	ctx := context.Background()
 	db := openWith(t, fs, o)
 	s := mainSpace(t, db)
-	ctx := context.Background()
-	for range 3 {
-		var batch []memory.Episode
-		for i := range 400 {
-			batch = append(batch, memory.Episode{Text: fmt.Sprintf("plum %d", i)})
-		}
-		_, err := s.RememberBatch(ctx, batch, false, waiting)
-		check(t, err)
-	}
-	nothingWaits(t, s)
-	check(t, db.Close())
-	db = openWith(t, fs, o)
-	s = mainSpace(t, db)
 	before, err := s.Info(ctx)
 	check(t, err)
 	recalled(t, s, memory.Cue{Text: "plum", Limit: 1})
