@@ -314,7 +314,7 @@ func (s *scanner) next() bool {
 		case classApostrophe:
 			if !s.joins(i, 1) {
 				s.at = i
-				return s.to > s.from
+				return true
 			}
 			i++
 			continue

@@ -115,7 +115,7 @@ func TestNames(t *testing.T) {
 func TestWords(t *testing.T) {
 	for text, want := range map[string]string{
 		"Hello, world": "Hello|world", "O'Brien's cat": "O'Brien|s|cat", "Ada’s": "Ada|s", "'quoted'": "quoted",
-		"x_1-2": "x|1|2", "東京 tower": "東|京|tower", "tower東": "tower|東", "café": "café", "": "", "---": "", "'": "", "é": "é", "a\xffb": "a|b", "́": "",
+		"x_1-2": "x|1|2", "東京 tower": "東|京|tower", "tower東": "tower|東", "why?”' New": "why||New", "café": "café", "": "", "---": "", "'": "", "é": "é", "a\xffb": "a|b", "́": "",
 	} {
 		var got []string
 		for s := (scanner{text: text}); s.next(); {
