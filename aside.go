@@ -15,14 +15,15 @@ import (
 // which Go takes from it up to 10 ms later. But for a quarter of the time nobody stands aside,
 // so that what follows is made also where calls never end.
 //
-// To yield (runtime.Gosched) was left: it wakes a thread that looks for work on the idle
-// core each time, and leaves alone what waits behind a thread that sleeps in the system.
+// To yield (runtime.Gosched) between pieces was left: it wakes a thread that looks for work
+// on the idle core each time, where attend does so now and then, and leaves alone what waits
+// behind a thread that sleeps in the system.
 //
 // Threads of the system with a low priority were left: a thread that the system does not
 // run keeps what Go has given it, a processor of GOMAXPROCS and the beginning of every
 // garbage collection, which waits until each goroutine stands still. Where another program
-// keeps the cores busy, that makes calls wait for the low priority. Threads that give way
-// have the same share of the machine as others, see internal/sched.
+// keeps the cores busy, that makes calls wait for the low priority. The transformer's thread
+// gives way instead, with the same share of the machine as others, see internal/sched.
 
 // calls counts the calls that are being worked on, without those that only wait.
 type calls struct{ n atomic.Int64 }
@@ -80,11 +81,11 @@ func newProcessors() func() (waiting, idle bool) {
 // attendEvery is how long one works before one sees to it that connections are attended to.
 const attendEvery = 200 * time.Microsecond
 
-// attend makes Go look whether a connection has something to read. It does not by itself:
-// where a call has gone into the system, to sync the disk, and its processor was taken from
-// it, nobody waits for connections any more. Go leaves that to the processor that computes,
-// and looks itself after 10 ms. A goroutine that starts wakes a thread for the idle processor,
-// which then waits for connections.
+// attend makes Go look whether a connection has something to read. It does not always by
+// itself: while one processor computed and the other was idle, callers waited for up to a
+// millisecond until a thread looked (a program of eight callers, beside one goroutine that
+// computes 1.4 ms of 5). A goroutine that starts wakes a thread for the idle processor, which
+// then waits for connections: with it they waited as long as beside nothing.
 func attend() { go func() {}() }
 
 // step waits while others need a processor. It is called between pieces of work.

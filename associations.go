@@ -15,7 +15,6 @@ import (
 
 	"github.com/engramdb/engram/graph"
 	"github.com/engramdb/engram/graph/rules"
-	"github.com/engramdb/engram/internal/sched"
 	"github.com/engramdb/engram/memory"
 	"github.com/engramdb/engram/store"
 	"github.com/engramdb/engram/text"
@@ -389,7 +388,6 @@ func (t *tower) associating() chan struct{} {
 // associateAll makes links while there are memories that the rules have not been
 // asked about.
 func (db *DB) associateAll() {
-	defer sched.GiveWay()()
 	aside := db.aside()
 	for {
 		select {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/engramdb/engram/ann"
-	"github.com/engramdb/engram/internal/sched"
 	"github.com/engramdb/engram/memory"
 )
 
@@ -28,7 +27,6 @@ const linkTogether = 4096
 
 // linkAll makes links while vectors wait for them.
 func (db *DB) linkAll() {
-	defer sched.GiveWay()()
 	for {
 		select {
 		case <-db.towers.unlinked:
