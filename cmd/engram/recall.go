@@ -255,13 +255,11 @@ func printRecall(s *session, a *engramv1.RecallResponse) error {
 	for _, lack := range a.GetApproximate() {
 		fmt.Fprintf(s.out, "(not just as it was then: %s)\n", lack)
 	}
-	if without := a.GetWithout(); len(without) > 0 {
+	without := a.GetWithout()
+	if len(without) > 0 {
 		fmt.Fprintf(s.out, "(recalled without: %s; the model did not give it in time)\n", strings.Join(without, ", "))
-		if len(a.GetMissing()) == 0 {
-			return nil
-		}
 	}
-	if a.GetPartial() {
+	if a.GetPartial() && (len(without) == 0 || len(a.GetMissing()) > 0) { // what it lacks makes it partial, too
 		_, err := fmt.Fprintln(s.out, strings.TrimSpace("(the time ran out before all was looked at) "+strings.Join(a.GetMissing(), ", ")))
 		return err
 	}
