@@ -4,7 +4,7 @@
 // lets a thread that computes end its slice, some milliseconds, before one that has just
 // woken runs there. With 200 writes a second whose vectors a transformer made on one of two
 // cores, one write in a hundred waited in this way for a millisecond before it began; with
-// GiveWay and what aside.go of the root does it is 0.3 ms, and 0.2 without a model
+// GiveWay and what aside.go of the root does it is 0.3 to 0.45 ms, and 0.2 without a model
 // (engram-bench embed).
 //
 // A nice value was left, since it changes little of this. SCHED_IDLE does as much, but where
